@@ -1,0 +1,266 @@
+"""The manifest, `trace.json`: everything about a trace but its numbers.
+
+Written as canonical JSON (RFC 8785), so equal manifests are equal bytes and a hash means something.
+Reading is strict: a wrong type, a duplicate key or a required feature we do not know is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import msgspec
+import rfc8785
+
+from tensorshark.traces.errors import UntrustedError
+
+FORMAT = 1
+FEATURES = frozenset[str]()
+"""Features a manifest may list in `requires`; a reader that lacks one must refuse the trace."""
+MAX_BYTES = 16 << 20
+MAX_DEPTH = 64
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything that is written as JSON."""
+
+
+class Message(Record):
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+class Span(Record):
+    """A named token range: `prompt`, `response`, `system`, `user.2`."""
+
+    name: str
+    start: int
+    """First token, 0-based."""
+    stop: int
+    """One past the last token."""
+
+
+class StoredSite(Record):
+    """One site of this trace: which layers, which axes, what type."""
+
+    name: str
+    """As in `traces.sites.SITES`."""
+    layers: list[int]
+    """Ascending, 0-based."""
+    axes: list[str]
+    """Axes of one layer's tensor."""
+    dtype: str
+    """`float32`, `float16` or `bfloat16`: what the model computed in."""
+
+
+class StoredTensor(Record):
+    """A tensor that is in `tensors.safetensors`, with the hash that is checked on every read."""
+
+    name: str
+    dtype: str
+    shape: list[int]
+    sha256: str
+    """Over the tensor's bytes, little-endian, C order."""
+    nan: int
+    inf: int
+    absmax: float
+    """Largest finite magnitude; 0.0 when there is none."""
+
+
+class DerivedTensor(Record):
+    """A tensor that is not stored because it is the sum, bit for bit, of tensors that are."""
+
+    name: str
+    of: list[str]
+    """Added left to right in `dtype`; a single name means the same bits."""
+    dtype: str
+    shape: list[int]
+    sha256: str
+    """Over the rebuilt tensor's bytes: rebuilding is checked like reading."""
+
+
+class StoredFile(Record):
+    """A file beside the manifest."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class NextToken(Record):
+    """One candidate for the token after the last one."""
+
+    id: int
+    token: str
+    p: float
+    """Probability under the model's own logits."""
+
+
+class Expert(Record):
+    """A finding about the evidence itself."""
+
+    severity: str
+    """`note`, `warn` or `error`."""
+    code: str
+    """Stable, short, for filters: `bos`, `nan`, `massive`, `truncated`."""
+    text: str
+
+
+class Provenance(Record):
+    """How the numbers came to be; enough to capture them again."""
+
+    model_fingerprint: str
+    """sha256 over the hashes of all weight files and the configuration."""
+    tokenizer_sha256: str
+    bos: str
+    """`auto`, `always` or `never`, as asked for."""
+    bos_added: bool
+    """True when a BOS token was put before the text."""
+    chat_template_sha256: str | None
+    dtype: str
+    device: str
+    attention: str
+    """Attention implementation, `eager` or `sdpa`."""
+    threads: int
+    batch: list[int]
+    """Shape of the padded batch that this trace was a row of: (batch, pos)."""
+    versions: dict[str, str]
+    seed: int | None
+    generation: dict[str, str] | None
+    interventions: list[str]
+    argv: list[str]
+
+
+class TraceManifest(Record):
+    """One trace: one prompt or conversation through one model."""
+
+    format: int
+    requires: list[str]
+    id: str
+    """16 hex digits; see `trace_id`."""
+    model: str
+    """Folder name under `models/`."""
+    captured_at: str
+    """UTC, ISO 8601, microseconds, ending in Z."""
+    prompt: str
+    """As given."""
+    messages: list[Message] | None
+    text: str
+    """What was tokenised: the prompt, or the rendered chat template."""
+    token_ids: list[int]
+    tokens: list[str]
+    """Each token decoded alone; not always valid text by itself."""
+    attention_mask: list[int]
+    spans: list[Span]
+    labels: dict[str, str]
+    sites: list[StoredSite]
+    tensors: list[StoredTensor]
+    derived: list[DerivedTensor]
+    files: list[StoredFile]
+    next_tokens: list[NextToken]
+    """Most likely first."""
+    experts: list[Expert]
+    provenance: Provenance
+
+
+class Norm(Record):
+    """The final norm, so that a lens can be computed without the model."""
+
+    kind: str
+    """`rms` or `layer`."""
+    eps: float
+    offset: float
+    """Added to the stored weight: 1.0 in Gemma, else 0.0."""
+
+
+class Lens(Record):
+    """How to go from a residual stream to logits with `lens.safetensors`.
+
+    logits = softcap * tanh(scale * (norm(x) @ unembed.T + bias) / softcap); a softcap of 0 means none.
+    """
+
+    storage: str
+    """`embed` (the file is here), `link` (at `source`), `none`."""
+    source: str
+    """Where the weights came from: a path or a Hugging Face id."""
+    sha256: str
+    """Of lens.safetensors; empty when storage is `none`."""
+    size: int
+    norm: Norm
+    scale: float
+    softcap: float
+
+
+class ModelRecord(Record):
+    """`model.json`: which model, to the last weight."""
+
+    format: int
+    requires: list[str]
+    name: str
+    """The folder name under `models/`: readable, unique in the capture."""
+    source: str
+    revision: str
+    fingerprint: str
+    weights: list[StoredFile]
+    tokenizer_sha256: str
+    architecture: str
+    layers: int
+    heads: int
+    kv_heads: int
+    d_model: int
+    vocab: int
+    bos_token_id: int | None
+    sequential: bool
+    """False for parallel blocks, where residuals are not sums of stored parts."""
+    lens: Lens
+
+
+class CaptureRecord(Record):
+    """`capture.json`."""
+
+    format: int
+    requires: list[str]
+    uuid: str
+    created_at: str
+    tool: str
+
+
+R = TypeVar("R", bound=Record)
+
+
+def encode(record: Record) -> bytes:
+    """Canonical JSON (RFC 8785). Raises ValueError for NaN, infinity or a lone surrogate."""
+    return rfc8785.dumps(msgspec.to_builtins(record))
+
+
+def decode(data: bytes, kind: type[R], where: str) -> R:
+    """Strict: nothing is coerced, duplicate keys and unknown required features are refused.
+
+    Raises UntrustedError, naming `where`, for anything else than a well-formed record.
+    """
+    if len(data) > MAX_BYTES:
+        raise UntrustedError(f"{where}: {len(data):,} bytes of JSON; the cap is {MAX_BYTES:,}")
+    try:
+        json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        record = msgspec.json.decode(data, type=kind)
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise UntrustedError(f"{where}: not a valid {kind.__name__}: {error}") from None
+    version, requires = getattr(record, "format", FORMAT), getattr(record, "requires", [])
+    if version != FORMAT:
+        raise UntrustedError(f"{where}: format {version}; this version reads format {FORMAT}")
+    if unknown := sorted(set(requires) - FEATURES):
+        raise UntrustedError(f"{where}: needs features this version does not have: {', '.join(unknown)}")
+    return record
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        raise ValueError("a key appears twice")
+    return record
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

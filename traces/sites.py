@@ -1,0 +1,62 @@
+"""Hook names <-> (site, layer). The only place that parses names.
+
+A *site* is a named place in the model; with a layer it is one tensor per trace. Names on disk are
+TransformerLens's: `resid_post` at layer 3 is `blocks.3.hook_resid_post`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tensorshark.traces.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Site:
+    """One named place in a transformer block."""
+
+    name: str
+    """The short name that filters, columns and `--sites` use."""
+    hook: str
+    """TransformerLens's hook name inside a block."""
+    axes: tuple[str, ...]
+    """Axes of one layer's tensor; `q_pos` asks, `k_pos` is looked at."""
+    help: str
+    """One line for `tensorshark fields` and the docs."""
+
+    def at(self, layer: int) -> str:
+        """The tensor's name on disk: `blocks.<layer>.<hook>`."""
+        return f"blocks.{layer}.{self.hook}"
+
+
+SITES: dict[str, Site] = {
+    site.name: site
+    for site in (
+        Site("resid_pre", "hook_resid_pre", ("pos", "d_model"), "residual stream entering the block"),
+        Site("attn_out", "hook_attn_out", ("pos", "d_model"), "what attention adds to the residual stream"),
+        Site("mlp_out", "hook_mlp_out", ("pos", "d_model"), "what the MLP adds to the residual stream"),
+        Site("resid_post", "hook_resid_post", ("pos", "d_model"), "residual stream leaving the block"),
+        Site("pattern", "attn.hook_pattern", ("head", "q_pos", "k_pos"), "attention probabilities (opt-in)"),
+    )
+}
+"""In the order in which they happen in a block, `pattern` last."""
+
+DEFAULT_SITES = ("resid_pre", "attn_out", "mlp_out", "resid_post")
+
+_NAME = re.compile(r"blocks\.(0|[1-9][0-9]{0,3})\.([a-z_.]{1,40})")
+_BY_HOOK = {site.hook: site for site in SITES.values()}
+
+
+def parse(name: str) -> tuple[Site, int]:
+    """`blocks.3.hook_resid_post` -> (resid_post, 3). Raises UsageError for any other shape of name."""
+    match = _NAME.fullmatch(name)
+    if match and match[2] in _BY_HOOK:
+        return _BY_HOOK[match[2]], int(match[1])
+    raise UsageError(f"{name!r} is not a tensor name; expected e.g. {SITES['resid_post'].at(0)!r}")
+
+
+def order(name: str) -> tuple[int, int]:
+    """Sort key: layers outer, sites inner, in the order in which they happen."""
+    site, layer = parse(name)
+    return layer, list(SITES).index(site.name)

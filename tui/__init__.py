@@ -1,0 +1,1 @@
+"""The front ends: the commands (`cli`) and the workbench (`app`)."""

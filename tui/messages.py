@@ -1,0 +1,91 @@
+"""What widgets, panes and threads tell the workbench.
+
+Threads never touch a widget: they post one of these, and the app decides. Where only the last of a kind
+matters (a load, a check), the message carries the ticket of the request that it answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from textual.message import Message
+
+from tensorshark.tui.cursor import Cursor
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tensorshark.forensics.filter import Check, Completion
+    from tensorshark.tui.panes.pane import Subject
+
+
+@dataclass
+class CursorMoved(Message):
+    """The user moved in a pane, the list or the tree; the app moves everyone else."""
+
+    cursor: Cursor
+
+
+@dataclass
+class TraceLoaded(Message):
+    """The selected trace was read in a thread, or could not be: see `subject.problem`."""
+
+    ticket: int
+    """Which request this answers; all but the newest are dropped."""
+    subject: Subject
+
+
+@dataclass
+class FilterTyped(Message):
+    """The text of the filter bar changed."""
+
+    text: str
+    position: int
+    """Where the caret is, in characters."""
+
+
+@dataclass
+class FilterChecked(Message):
+    """What the engine thinks of the text so far."""
+
+    text: str
+    check: Check
+    completions: list[Completion]
+
+
+@dataclass
+class FilterSubmitted(Message):
+    """Enter was pressed in the filter bar."""
+
+    text: str
+
+
+@dataclass
+class FilterChanged(Message):
+    """A filter (or a new order) was applied: these traces are displayed now."""
+
+    ticket: int
+    text: str
+    numbers: np.ndarray | None
+    """int64, 1-based capture order, in display order; None when it failed."""
+    problem: str = ""
+    """Why it failed, in words."""
+
+
+@dataclass
+class CaptureGrew(Message):
+    """The capture being followed was looked at again."""
+
+    new: int
+    """How many traces came since the last look."""
+    problem: str = ""
+    """Why it can no longer be followed, e.g. that it was removed."""
+
+
+@dataclass
+class JobMessage(Message):
+    """Something a worker job reported: progress, a result, an end. `job` names the pane that asked."""
+
+    job: str
+    payload: Any

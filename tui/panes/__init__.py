@@ -1,0 +1,1 @@
+"""The panes: views of one trace at the shared cursor."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 """Eighths of a cell, empty to full."""
@@ -43,7 +44,7 @@ def resample(values: Sequence[float | None], width: int) -> list[float | None]:
     if count <= width:
         return [_clean(values[column * count // width]) for column in range(width)]
     edges = [column * count // width for column in range(width + 1)]
-    return [_mean(values[start:stop]) for start, stop in zip(edges, edges[1:], strict=False)]
+    return [_mean(values[start:stop]) for start, stop in pairwise(edges)]
 
 
 def _clean(value: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Untrusted text -> text that is safe to print: the one edge between a capture and a terminal.
+"""Untrusted text -> text that is safe to print: the one edge between a capture and a terminal or a file.
 
 Prompts, tokens, labels and file names may hold escape sequences that write to the clipboard, bidi controls
 that reorder a line, blanks that hide words. Such characters are written as visible escapes instead, and
@@ -7,8 +7,11 @@ nothing is dropped: two different texts never print the same (short of the cap, 
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from collections.abc import Iterable
+from typing import Any
 
 MAX_MARKS = 4
 """Combining marks shown on one base character; further ones are escaped."""
@@ -52,6 +55,45 @@ def token_text(token: str, cap: int = 64) -> str:
     if token == "∅":
         return _escape(token)
     return safe_text(token, cap).replace("·", _escape("·")).replace(" ", "·")
+
+
+def json_text(value: Any) -> str:
+    r"""`value` as one line of JSON that a terminal can be shown: what is not printable is `\u001b`.
+
+    Exact: parsing gives the value back, lone surrogates included. Raises ValueError for NaN and infinity,
+    which JSON does not have; the caller decides what they mean.
+    """
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return line if line.isprintable() else "".join(map(_json_char, line))
+
+
+def csv_line(cells: Iterable[str | int | float | bool | None]) -> str:
+    """One CSV record without its line end; text as `safe_text` shows it, absent values empty.
+
+    A text that a spreadsheet would take for a formula (`=`, `+`, `-`, `@` first) gets a `'` before it.
+    """
+    return ",".join(_csv_cell(cell) for cell in cells)
+
+
+def _csv_cell(cell: str | int | float | bool | None) -> str:
+    if cell is None:
+        return ""
+    if not isinstance(cell, str):
+        return str(cell).lower() if isinstance(cell, bool) else repr(cell)
+    text = safe_text(cell, cap=len(cell))
+    if text[:1] in ("=", "+", "-", "@"):
+        text = f"'{text}"
+    return '"' + text.replace('"', '""') + '"' if any(char in text for char in ',"') else text
+
+
+def _json_char(char: str) -> str:
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if code <= 0xFFFF:
+        return f"\\u{code:04x}"
+    high, low = divmod(code - 0x10000, 0x400)
+    return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
 
 
 def _shown(match: re.Match[str]) -> str:

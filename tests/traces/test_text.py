@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 import timeit
 import unicodedata
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tensorshark.traces.text import MAX_MARKS, safe_text, token_text
+from tensorshark.traces.text import MAX_MARKS, csv_line, json_text, safe_text, token_text
 
 ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
 BLANK = set("\u034f\u115f\u1160\u17b4\u17b5\u180b\u2800\u3164\ufe0f\uffa0\U000e0100")
@@ -117,6 +119,32 @@ def test_a_long_text_says_what_is_left_out() -> None:
 )
 def test_tokens(token: str, shown: str) -> None:
     assert token_text(token) == shown
+
+
+@given(st.dictionaries(any_text, any_text | st.integers() | st.booleans() | st.none() | st.lists(any_text)))
+def test_json_is_exact_and_printable(value: dict[str, object]) -> None:
+    line = json_text(value)
+    assert line.isprintable()
+    assert json.loads(line) == value
+
+
+def test_json_has_no_nan() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        json_text(float("nan"))
+
+
+@given(st.lists(any_text, min_size=2))
+def test_csv_is_one_printable_record(cells: list[str]) -> None:
+    line = csv_line(cells)
+    assert line.isprintable()
+    shown = [safe_text(cell) for cell in cells]
+    (read,) = csv.reader([line])
+    assert read == ["'" + text if text.startswith(("=", "+", "-", "@")) else text for text in shown]
+
+
+def test_csv_cells() -> None:
+    assert csv_line(["a,b", 'say "hi"', "", None, 1, -2.5, True]) == '"a,b","say ""hi""",,,1,-2.5,true'
+    assert csv_line(["=1+1", "-x", "@sum", "+1", "a=1", "\t=1"]) == "'=1+1,'-x,'@sum,'+1,a=1,⇥=1"
 
 
 def test_a_short_printable_cell_is_fast() -> None:

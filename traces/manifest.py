@@ -6,7 +6,9 @@ Reading is strict: a wrong type, a duplicate key or a required feature we do not
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,14 +27,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of everything that is written as JSON."""
 
 
-class Message(Record):
+class Message(Record, frozen=True, kw_only=True):
     """One turn of a conversation."""
 
     role: str
     content: str
 
 
-class Span(Record):
+class Span(Record, frozen=True, kw_only=True):
     """A named token range: `prompt`, `response`, `system`, `user.2`."""
 
     name: str
@@ -42,7 +44,7 @@ class Span(Record):
     """One past the last token."""
 
 
-class StoredSite(Record):
+class StoredSite(Record, frozen=True, kw_only=True):
     """One site of this trace: which layers, which axes, what type."""
 
     name: str
@@ -55,7 +57,7 @@ class StoredSite(Record):
     """`float32`, `float16` or `bfloat16`: what the model computed in."""
 
 
-class StoredTensor(Record):
+class StoredTensor(Record, frozen=True, kw_only=True):
     """A tensor that is in `tensors.safetensors`, with the hash that is checked on every read."""
 
     name: str
@@ -69,7 +71,7 @@ class StoredTensor(Record):
     """Largest finite magnitude; 0.0 when there is none."""
 
 
-class DerivedTensor(Record):
+class DerivedTensor(Record, frozen=True, kw_only=True):
     """A tensor that is not stored because it is the sum, bit for bit, of tensors that are."""
 
     name: str
@@ -81,7 +83,7 @@ class DerivedTensor(Record):
     """Over the rebuilt tensor's bytes: rebuilding is checked like reading."""
 
 
-class StoredFile(Record):
+class StoredFile(Record, frozen=True, kw_only=True):
     """A file beside the manifest."""
 
     name: str
@@ -89,7 +91,7 @@ class StoredFile(Record):
     sha256: str
 
 
-class NextToken(Record):
+class NextToken(Record, frozen=True, kw_only=True):
     """One candidate for the token after the last one."""
 
     id: int
@@ -98,7 +100,7 @@ class NextToken(Record):
     """Probability under the model's own logits."""
 
 
-class Expert(Record):
+class Expert(Record, frozen=True, kw_only=True):
     """A finding about the evidence itself."""
 
     severity: str
@@ -108,7 +110,7 @@ class Expert(Record):
     text: str
 
 
-class Provenance(Record):
+class Provenance(Record, frozen=True, kw_only=True):
     """How the numbers came to be; enough to capture them again."""
 
     model_fingerprint: str
@@ -133,7 +135,7 @@ class Provenance(Record):
     argv: list[str]
 
 
-class TraceManifest(Record):
+class TraceManifest(Record, frozen=True, kw_only=True):
     """One trace: one prompt or conversation through one model."""
 
     format: int
@@ -164,8 +166,13 @@ class TraceManifest(Record):
     experts: list[Expert]
     provenance: Provenance
 
+    @property
+    def all_tensors(self) -> list[StoredTensor | DerivedTensor]:
+        """What can be loaded: first the stored, then the derived in the order in which they can be rebuilt."""
+        return [*self.tensors, *self.derived]
 
-class Norm(Record):
+
+class Norm(Record, frozen=True, kw_only=True):
     """The final norm, so that a lens can be computed without the model."""
 
     kind: str
@@ -175,7 +182,7 @@ class Norm(Record):
     """Added to the stored weight: 1.0 in Gemma, else 0.0."""
 
 
-class Lens(Record):
+class Lens(Record, frozen=True, kw_only=True):
     """How to go from a residual stream to logits with `lens.safetensors`.
 
     logits = softcap * tanh(scale * (norm(x) @ unembed.T + bias) / softcap); a softcap of 0 means none.
@@ -193,7 +200,7 @@ class Lens(Record):
     softcap: float
 
 
-class ModelRecord(Record):
+class ModelRecord(Record, frozen=True, kw_only=True):
     """`model.json`: which model, to the last weight."""
 
     format: int
@@ -205,6 +212,8 @@ class ModelRecord(Record):
     fingerprint: str
     weights: list[StoredFile]
     tokenizer_sha256: str
+    vocab_sha256: str = ""
+    """Of vocab.json, the token strings by id; empty when there is none."""
     architecture: str
     layers: int
     heads: int
@@ -217,7 +226,7 @@ class ModelRecord(Record):
     lens: Lens
 
 
-class CaptureRecord(Record):
+class CaptureRecord(Record, frozen=True, kw_only=True):
     """`capture.json`."""
 
     format: int
@@ -228,6 +237,29 @@ class CaptureRecord(Record):
 
 
 R = TypeVar("R", bound=Record)
+
+
+def trace_id(
+    *,
+    model_fingerprint: str,
+    token_ids: Sequence[int],
+    attention_mask: Sequence[int],
+    sites: Sequence[StoredSite],
+    dtype: str,
+    generation: Mapping[str, str] | None = None,
+    interventions: Sequence[str] = (),
+) -> str:
+    """16 hex digits that name an experiment: the same one captured twice is one trace."""
+    experiment = {
+        "model_fingerprint": model_fingerprint,
+        "token_ids": [int(token) for token in token_ids],
+        "attention_mask": [int(mask) for mask in attention_mask],
+        "sites": [msgspec.to_builtins(site) for site in sorted(sites, key=lambda site: site.name)],
+        "dtype": dtype,
+        "generation": None if generation is None else dict(generation),
+        "interventions": list(interventions),
+    }
+    return hashlib.sha256(rfc8785.dumps(experiment)).hexdigest()[:16]
 
 
 def encode(record: Record) -> bytes:
@@ -243,7 +275,7 @@ def decode(data: bytes, kind: type[R], where: str) -> R:
     if len(data) > MAX_BYTES:
         raise UntrustedError(f"{where}: {len(data):,} bytes of JSON; the cap is {MAX_BYTES:,}")
     try:
-        json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        json.loads(data, object_pairs_hook=no_duplicates, parse_constant=_no_constant)
         record = msgspec.json.decode(data, type=kind)
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise UntrustedError(f"{where}: not a valid {kind.__name__}: {error}") from None
@@ -255,7 +287,8 @@ def decode(data: bytes, kind: type[R], where: str) -> R:
     return record
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """`object_pairs_hook` for json.loads: ValueError when a key appears twice."""
     record = dict(pairs)
     if len(record) != len(pairs):
         raise ValueError("a key appears twice")

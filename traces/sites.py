@@ -60,3 +60,36 @@ def order(name: str) -> tuple[int, int]:
     """Sort key: layers outer, sites inner, in the order in which they happen."""
     site, layer = parse(name)
     return layer, list(SITES).index(site.name)
+
+
+RESIDUAL_STATS = {"norm": "L2 norm", "absmax": "largest magnitude"}
+"""Statistic -> what it says; one per layer and position of each of DEFAULT_SITES."""
+ATTENTION_STATS = {
+    "entropy": "entropy of a query's attention, in nats",
+    "entropy_rest": "the same without the first token, renormalised; 0 where nothing is left",
+    "sink": "share of a query's attention on the first token",
+}
+"""Statistic -> what it says; one per layer, head and position."""
+
+ATTENTION = "attn"
+"""The site that a manifest lists when attention summaries were captured (axes head, pos)."""
+
+STAT_FIELDS: dict[str, tuple[str, ...]] = {
+    **{f"{site}.{stat}": ("layer", "pos") for stat in RESIDUAL_STATS for site in DEFAULT_SITES},
+    **{f"{ATTENTION}.{stat}": ("layer", "head", "pos") for stat in ATTENTION_STATS},
+}
+"""Field of the display filter -> its axes. The field puts the site first, the file the statistic."""
+
+
+def stat_key(field: str) -> str | None:
+    """`resid_post.norm` -> `norm.resid_post`, the key in stats.safetensors; None for any other text."""
+    if field not in STAT_FIELDS:
+        return None
+    site, _, stat = field.partition(".")
+    return field if site == ATTENTION else f"{stat}.{site}"
+
+
+def stat_site(key: str) -> str:
+    """The site whose layers index the first axis of a statistic: `norm.resid_post` -> `resid_post`."""
+    first, _, rest = key.partition(".")
+    return first if first == ATTENTION else rest

@@ -1,0 +1,273 @@
+"""One committed trace: its manifest, and its tensors and statistics, read when they are asked for."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tensorshark.traces import sites, tensors
+from tensorshark.traces.errors import IntegrityError, NotFoundError, UntrustedError, UsageError
+from tensorshark.traces.files import ReadFile
+from tensorshark.traces.manifest import DerivedTensor, ModelRecord, StoredFile, StoredSite, TraceManifest
+from tensorshark.traces.tensors import Array, Entry
+from tensorshark.traces.text import safe_text
+
+if TYPE_CHECKING:
+    from tensorshark.traces.store import Capture
+
+MANIFEST = "trace.json"
+TENSORS = "tensors.safetensors"
+STATS = "stats.safetensors"
+MAX_STATS = 1 << 30
+CACHE_BYTES = 128 << 20
+"""How much of a trace's tensors is kept in memory, so that rebuilding every residual is linear."""
+
+_ID = re.compile(r"[0-9a-f]{16}")
+_RESTORE = "capture it again or restore it from a copy"
+
+
+class Trace:
+    """One trace. Arrays are read-only numpy arrays in the stored type; every byte was hash-checked."""
+
+    def __init__(self, capture: Capture, manifest: TraceManifest) -> None:
+        self.capture = capture
+        self.manifest = manifest
+        self.id = manifest.id
+        self.folder = folder(capture.path, manifest.id)
+        self._cache: OrderedDict[str, Array] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<Trace {self.id} of {self.capture.path.name}>"
+
+    @property
+    def number(self) -> int:
+        """1-based position in capture order; 0 when it is not known."""
+        return self.capture.number(self.id)
+
+    @property
+    def prompt(self) -> str:
+        """As given; untrusted text."""
+        return self.manifest.prompt
+
+    @property
+    def text(self) -> str:
+        """What was tokenised; untrusted text."""
+        return self.manifest.text
+
+    @property
+    def token_ids(self) -> list[int]:
+        """One per position."""
+        return self.manifest.token_ids
+
+    @property
+    def tokens(self) -> list[str]:
+        """Each token decoded alone; untrusted text."""
+        return self.manifest.tokens
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Key -> value."""
+        return self.manifest.labels
+
+    @cached_property
+    def spans(self) -> dict[str, slice]:
+        """Name -> positions: `array[trace.spans["prompt"]]`."""
+        return {span.name: slice(span.start, span.stop) for span in self.manifest.spans}
+
+    @cached_property
+    def sites(self) -> dict[str, StoredSite]:
+        """Name -> layers, axes and type."""
+        return {site.name: site for site in self.manifest.sites}
+
+    @property
+    def model(self) -> ModelRecord:
+        """The model that it ran through."""
+        return self.capture.model(self.manifest.model)
+
+    @cached_property
+    def tensor_names(self) -> list[str]:
+        """Every name that `load` takes, derived ones included: layers outer, sites inner."""
+        return sorted((tensor.name for tensor in self.manifest.all_tensors), key=sites.order)
+
+    def load(self, name: str) -> Array:
+        """One tensor, e.g. (pos, d_model). NotFoundError, or IntegrityError naming the trace."""
+        if name in self._cache:
+            self._cache.move_to_end(name)
+            return self._cache[name]
+        if name not in self._stored and name not in self._derived:
+            raise NotFoundError(f"trace {self.id} has no tensor {safe_text(name, 80)!r}; {self._offer()}")
+        with blamed(self.id):
+            return self._rebuild(name) if name in self._derived else self._read(name)
+
+    @cached_property
+    def stats(self) -> Mapping[str, Array]:
+        """Statistics by key, float32, e.g. `norm.resid_post` (layer, pos); see `traces.sites.STAT_FIELDS`."""
+        file = self._file(STATS)
+        if file is None:
+            return {}
+        with blamed(self.id):
+            return tensors.read_all(self.folder / STATS, MAX_STATS, file.sha256, self.capture.path)
+
+    def stat_layers(self, key: str) -> list[int]:
+        """Model layer of each row of a statistic's first axis."""
+        site = self.sites.get(sites.stat_site(key))
+        return list(site.layers) if site else []
+
+    @cached_property
+    def _stored(self) -> dict[str, str]:
+        """Name -> sha256."""
+        return {tensor.name: tensor.sha256 for tensor in self.manifest.tensors}
+
+    @cached_property
+    def _derived(self) -> dict[str, DerivedTensor]:
+        """In the order in which they can be rebuilt."""
+        return {tensor.name: tensor for tensor in self.manifest.derived}
+
+    @cached_property
+    def _entries(self) -> dict[str, Entry]:
+        """The header of the tensors file, equal to what the manifest says."""
+        with self._open() as file:
+            try:
+                entries = tensors.read_header(file)
+            except UntrustedError:
+                if file.sha256() == self._expected().sha256:
+                    raise  # it was committed like this: made to break a rule
+                raise IntegrityError(f"{TENSORS}: its header is damaged") from None
+        found = {name: (entry.dtype.name, list(entry.shape)) for name, entry in entries.items()}
+        if found != {tensor.name: (tensor.dtype, tensor.shape) for tensor in self.manifest.tensors}:
+            raise IntegrityError(f"{TENSORS}: its header does not list the tensors that were committed")
+        return entries
+
+    def _open(self) -> ReadFile:
+        expected = self._expected()
+        file = ReadFile(self.folder / TENSORS, below=self.capture.path)
+        if file.size != expected.size:
+            file.close()
+            raise IntegrityError(f"{TENSORS}: {file.size:,} bytes; {expected.size:,} were committed")
+        return file
+
+    def _expected(self) -> StoredFile:
+        file = self._file(TENSORS)
+        if file is None:
+            raise IntegrityError(f"{TENSORS}: the manifest does not list it")
+        return file
+
+    def _file(self, name: str) -> StoredFile | None:
+        return next((file for file in self.manifest.files if file.name == name), None)
+
+    def _read(self, name: str) -> Array:
+        entry = self._entries[name]
+        with self._open() as file:
+            return self._keep(name, tensors.read(file, entry, self._stored[name]))
+
+    def _rebuild(self, name: str) -> Array:
+        """Walk back to what is stored or cached, then forward; a part is dropped after its last use."""
+        needed: set[str] = set()
+        made: dict[str, Array] = {}
+        todo = [name]
+        while todo:
+            part = todo.pop()
+            if part in self._cache:
+                made[part] = self._cache[part]
+            elif part in self._derived and part not in needed:
+                needed.add(part)
+                todo += self._derived[part].of
+        uses = Counter(part for one in needed for part in self._derived[one].of)
+        for step in (self._derived[one] for one in self._derived if one in needed):
+            parts = [made[part] if part in made else self._read(part) for part in step.of]
+            made[step.name] = self._sum(step, parts)
+            uses.subtract(step.of)
+            for part in step.of:
+                if uses[part] == 0:
+                    made.pop(part, None)
+        return made[name]
+
+    def _sum(self, step: DerivedTensor, parts: list[Array]) -> Array:
+        array = tensors.rebuild(parts)
+        if len(parts) > 1:
+            array.flags.writeable = False
+        if list(array.shape) != step.shape or array.dtype.name != step.dtype:
+            raise IntegrityError(f"{step.name}: its parts have other shapes than it")
+        if (len(parts) > 1 or self._digest(step.of[0]) != step.sha256) and tensors.digest(
+            array
+        ) != step.sha256:
+            raise IntegrityError(f"{step.name}: the sum of its parts is not what was committed")
+        return self._keep(step.name, array)
+
+    def _digest(self, name: str) -> str:
+        """The hash that a tensor was checked against when it was read or rebuilt."""
+        return self._stored[name] if name in self._stored else self._derived[name].sha256
+
+    def _keep(self, name: str, array: Array) -> Array:
+        """Into the cache; the oldest go, the last two stay however large they are."""
+        self._cache[name] = array
+        size = sum(kept.nbytes for kept in self._cache.values())
+        while size > CACHE_BYTES and len(self._cache) > 2:
+            size -= self._cache.popitem(last=False)[1].nbytes
+        return array
+
+    def _offer(self) -> str:
+        """What there is instead, in words."""
+        have = [f"{site.name} of layers {_ranges(site.layers)}" for site in self.manifest.sites]
+        return f"it has {', '.join(have)}" if have else "it has no tensors"
+
+
+def folder(capture: Path, trace_id: str) -> Path:
+    """Where a trace lies."""
+    return capture / "traces" / trace_id[:2] / trace_id
+
+
+def check(manifest: TraceManifest, trace_id: str) -> None:
+    """What the types cannot say. Raises UntrustedError for a manifest that contradicts itself."""
+    count = len(manifest.token_ids)
+    if manifest.id != trace_id or not _ID.fullmatch(trace_id):
+        raise UntrustedError(f"trace {safe_text(trace_id, 32)}: its manifest is that of another trace")
+    if len(manifest.tokens) != count or len(manifest.attention_mask) != count:
+        raise UntrustedError(f"trace {trace_id}: token ids, token strings and mask differ in number")
+    if any(not 0 <= span.start <= span.stop <= count for span in manifest.spans):
+        raise UntrustedError(f"trace {trace_id}: a span lies outside of the {count} tokens")
+    seen: dict[str, tuple[str, list[int]]] = {}
+    try:
+        for tensor in manifest.all_tensors:
+            sites.parse(tensor.name)
+            parts = tensor.of if isinstance(tensor, DerivedTensor) else []
+            kind = (tensor.dtype, tensor.shape)
+            if tensor.name in seen or any(seen.get(part) != kind for part in parts):
+                raise UntrustedError(f"trace {trace_id}: {tensor.name} is listed twice or cannot be rebuilt")
+            if isinstance(tensor, DerivedTensor) and not parts:
+                raise UntrustedError(f"trace {trace_id}: {tensor.name} is made of nothing")
+            seen[tensor.name] = kind
+    except UsageError as error:
+        raise UntrustedError(f"trace {trace_id}: {error}") from None
+    names = [file.name for file in manifest.files]
+    if len(set(names)) < len(names) or not {TENSORS} <= set(names) <= {TENSORS, STATS}:
+        raise UntrustedError(f"trace {trace_id}: its list of files is not that of a trace")
+
+
+@contextmanager
+def blamed(trace_id: str) -> Iterator[None]:
+    """Damage found inside is an IntegrityError that names the trace and says what to do."""
+    try:
+        yield
+    except IntegrityError as error:
+        if error.trace_id:
+            raise
+        raise IntegrityError(f"trace {trace_id} is damaged: {error}; {_RESTORE}", trace_id) from None
+    except NotFoundError as error:
+        raise IntegrityError(f"trace {trace_id} is incomplete: {error}; {_RESTORE}", trace_id) from None
+
+
+def _ranges(layers: list[int]) -> str:
+    """[0, 1, 2, 5] -> `0-2,5`."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][1] + 1:
+            runs[-1][1] = layer
+        else:
+            runs.append([layer, layer])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)

@@ -1,0 +1,247 @@
+"""The staged commit: a trace is on disk whole or not at all, whatever is killed and whenever.
+
+    staging/<writer>/<id>/    write the files, flush each -> flush the folder -> rename it to
+    traces/<id[:2]>/<id>/     -> flush the parent -> append the journal line -> flush
+
+A trace counts when its journal line is there. Between the rename and the line a writer may be killed: what
+it left is whole, and the next writer checks every byte of it and gives it its line.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tensorshark.traces import tensors as safetensors
+from tensorshark.traces.errors import StorageError, TensorsharkError, UsageError
+from tensorshark.traces.files import (
+    ReadFile,
+    fsync_dir,
+    list_dir,
+    make_dir,
+    read_file,
+    shown,
+    write_file,
+    writing,
+)
+from tensorshark.traces.journal import JournalWriter
+from tensorshark.traces.manifest import MAX_BYTES, StoredFile, TraceManifest, decode, encode
+from tensorshark.traces.sites import DEFAULT_SITES, parse
+from tensorshark.traces.staging import Staging
+from tensorshark.traces.tensors import Array
+from tensorshark.traces.trace import MANIFEST, STATS, TENSORS, check, folder
+from tensorshark.traces.version import tool
+
+if TYPE_CHECKING:
+    from tensorshark.traces.store import Capture
+
+_SHARD = re.compile(r"[0-9a-f]{2}")
+_ID = re.compile(r"[0-9a-f]{16}")
+_YOUNG = 60.0
+"""Seconds for which a trace without a line may still get it from another writer that lives."""
+
+
+class Writer:
+    """Commits traces; `with capture.writer() as writer:`. One thread at a time, any number of processes."""
+
+    def __init__(self, capture: Capture, sync: bool = True) -> None:
+        self.capture = capture
+        self._sync = sync
+        self._traces = capture.path / "traces"
+        with writing(capture.path):
+            make_dir(self._traces)
+            make_dir(capture.path / "journal")
+            self._staging = Staging(capture.path)
+        self._journal = JournalWriter(
+            capture.path / "journal", self._staging.name, capture.uuid, tool(), sync=sync
+        )
+        self._known = set(capture.ids())
+        try:
+            self._take_over()
+        except BaseException:
+            self.close()
+            raise
+
+    def commit(
+        self, manifest: TraceManifest, tensors: Mapping[str, Array], stats: Mapping[str, Array]
+    ) -> TraceManifest | None:
+        """Put one trace on disk; returns its manifest with tensors, derived and files filled in.
+
+        Returns None when that id is there already. Raises StorageError when the disk refuses: then nothing
+        of this trace is left. Raises UsageError for text or numbers that a manifest cannot hold.
+        """
+        final = folder(self.capture.path, manifest.id)
+        if manifest.id in self._known:
+            return None
+        if final.is_dir() and self._met(manifest.id):
+            return None
+        self.capture.model(manifest.model)
+        with writing(final):
+            staged = self._staging.folder / manifest.id
+            try:
+                make_dir(staged)
+                full, itself = self._stage(staged, manifest, tensors, stats)
+                if not self._move(staged, final):
+                    return None
+            finally:
+                shutil.rmtree(staged, ignore_errors=True)
+        try:
+            self._line(full, itself)
+        except StorageError:
+            with suppress(OSError):  # no line, no trace; if even this fails, the next writer takes it over
+                final.rename(staged)
+                shutil.rmtree(staged, ignore_errors=True)
+            raise
+        return full
+
+    def close(self) -> None:
+        """Remove this writer's staging; idempotent."""
+        self._journal.close()
+        self._staging.close()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _stage(
+        self, staged: Path, manifest: TraceManifest, tensors: Mapping[str, Array], stats: Mapping[str, Array]
+    ) -> tuple[TraceManifest, StoredFile]:
+        """Write the three files; returns the full manifest and what its own file is."""
+        stored, derived, digests = safetensors.split(tensors)
+        main = safetensors.write(staged / TENSORS, stored, digests, self._sync)
+        side = safetensors.write(staged / STATS, stats, sync=self._sync)
+        full = msgspec.structs.replace(
+            manifest, tensors=main.tensors, derived=derived, files=[main.file, side.file]
+        )
+        check(full, manifest.id)
+        try:
+            data = encode(full)
+        except ValueError as error:
+            raise UsageError(
+                f"trace {manifest.id}: its manifest cannot be written as JSON: {error}"
+            ) from None
+        if len(data) > MAX_BYTES:
+            raise UsageError(
+                f"trace {manifest.id}: a manifest of {len(data):,} bytes; the cap is {MAX_BYTES:,}"
+            )
+        write_file(staged / MANIFEST, data, sync=self._sync)
+        if self._sync:
+            fsync_dir(staged)
+        return full, StoredFile(name=MANIFEST, size=len(data), sha256=safetensors.sha256(data))
+
+    def _move(self, staged: Path, final: Path) -> bool:
+        """Rename into place and flush; False when another writer was first."""
+        if make_dir(final.parent) and self._sync:
+            fsync_dir(self._traces)
+        try:
+            staged.rename(final)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                return False
+            raise
+        if self._sync:
+            fsync_dir(final.parent)
+        return True
+
+    def _met(self, trace_id: str) -> bool:
+        """The folder is there, without a line when we looked: another writer's, or left by a dead one.
+
+        False when it was not whole and is gone now.
+        """
+        self._known.update(self.capture.ids())
+        if trace_id in self._known or not self._may_adopt(trace_id, self._staging.alone([])):
+            return True
+        return self._adopt(trace_id)
+
+    def _take_over(self) -> None:
+        """Adopt what killed writers renamed and did not journal; remove their staging."""
+        gone = self._staging.abandoned()
+        left = bool(gone)
+        try:
+            if gone:
+                left = self._adopt_all(self._staging.alone(gone))
+        finally:
+            for writer in gone:
+                if left:
+                    writer.release()
+                else:
+                    writer.remove()
+
+    def _adopt_all(self, alone: bool) -> bool:
+        """Returns True when something had to be left for a later writer."""
+        left = False
+        for shard in filter(_SHARD.fullmatch, list_dir(self._traces)):
+            for trace_id in filter(_ID.fullmatch, list_dir(self._traces / shard)):
+                if trace_id in self._known:
+                    continue
+                self._known.update(self.capture.ids())
+                if trace_id in self._known:
+                    continue
+                if self._may_adopt(trace_id, alone):
+                    self._adopt(trace_id)
+                else:
+                    left = True
+        return left
+
+    def _may_adopt(self, trace_id: str, alone: bool) -> bool:
+        """Only what no living writer is about to journal."""
+        changed = folder(self.capture.path, trace_id).lstat().st_ctime
+        return alone or time.time() - changed > _YOUNG
+
+    def _adopt(self, trace_id: str) -> bool:
+        """Journal a whole trace. One that is not whole, which nobody was ever told about, goes: False."""
+        place = folder(self.capture.path, trace_id)
+        try:
+            manifest, itself = self._verify(place, trace_id)
+        except StorageError:
+            raise
+        except TensorsharkError:
+            with writing(place):
+                place.rename(self._staging.folder / trace_id)
+            shutil.rmtree(self._staging.folder / trace_id, ignore_errors=True)
+            return False
+        with writing(place):
+            if self._sync:
+                fsync_dir(place.parent)
+        self._line(manifest, itself)
+        return True
+
+    def _line(self, manifest: TraceManifest, itself: StoredFile) -> None:
+        """The journal line, which makes the trace count."""
+        size = sum(file.size for file in manifest.files) + itself.size
+        self._journal.append(manifest.id, itself.sha256, size, plain_bytes(manifest))
+        self._known.add(manifest.id)
+
+    def _verify(self, place: Path, trace_id: str) -> tuple[TraceManifest, StoredFile]:
+        """Every byte of a trace that has no journal line yet."""
+        data = read_file(place / MANIFEST, MAX_BYTES, self.capture.path)
+        manifest = decode(data, TraceManifest, shown(place / MANIFEST))
+        check(manifest, trace_id)
+        for file in manifest.files:
+            with ReadFile(place / file.name, below=self.capture.path) as opened:
+                if opened.size != file.size or opened.sha256() != file.sha256:
+                    raise UsageError(f"{file.name} is not whole")
+        return manifest, StoredFile(name=MANIFEST, size=len(data), sha256=safetensors.sha256(data))
+
+
+def plain_bytes(manifest: TraceManifest) -> int:
+    """What the four residual sites would take as float32 with nothing derived."""
+    return sum(
+        4 * math.prod(tensor.shape)
+        for tensor in manifest.all_tensors
+        if parse(tensor.name)[0].name in DEFAULT_SITES
+    )

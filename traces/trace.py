@@ -34,12 +34,14 @@ _RESTORE = "capture it again or restore it from a copy"
 class Trace:
     """One trace. Arrays are read-only numpy arrays in the stored type; every byte was hash-checked."""
 
-    def __init__(self, capture: Capture, manifest: TraceManifest) -> None:
+    def __init__(self, capture: Capture, manifest: TraceManifest, number: int = 0) -> None:
         self.capture = capture
         self.manifest = manifest
         self.id = manifest.id
+        self._number = number
         self.folder = folder(capture.path, manifest.id)
         self._cache: OrderedDict[str, Array] = OrderedDict()
+        self._entries: dict[str, Entry] = {}
 
     def __repr__(self) -> str:
         return f"<Trace {self.id} of {self.capture.path.name}>"
@@ -47,7 +49,7 @@ class Trace:
     @property
     def number(self) -> int:
         """1-based position in capture order; 0 when it is not known."""
-        return self.capture.number(self.id)
+        return self._number or self.capture.number(self.id)
 
     @property
     def prompt(self) -> str:
@@ -101,8 +103,9 @@ class Trace:
             return self._cache[name]
         if name not in self._stored and name not in self._derived:
             raise NotFoundError(f"trace {self.id} has no tensor {safe_text(name, 80)!r}; {self._offer()}")
-        with blamed(self.id):
-            return self._rebuild(name) if name in self._derived else self._read(name)
+        with blamed(self.id), self._open() as file:
+            self._entries = self._entries or self._header(file)
+            return self._rebuild(name, file) if name in self._derived else self._read(name, file)
 
     @cached_property
     def stats(self) -> Mapping[str, Array]:
@@ -128,16 +131,14 @@ class Trace:
         """In the order in which they can be rebuilt."""
         return {tensor.name: tensor for tensor in self.manifest.derived}
 
-    @cached_property
-    def _entries(self) -> dict[str, Entry]:
-        """The header of the tensors file, equal to what the manifest says."""
-        with self._open() as file:
-            try:
-                entries = tensors.read_header(file)
-            except UntrustedError:
-                if file.sha256() == self._expected().sha256:
-                    raise  # it was committed like this: made to break a rule
-                raise IntegrityError(f"{TENSORS}: its header is damaged") from None
+    def _header(self, file: ReadFile) -> dict[str, Entry]:
+        """Where the tensors lie; the header is equal to what the manifest says."""
+        try:
+            entries = tensors.read_header(file)
+        except UntrustedError:
+            if file.sha256() == self._expected().sha256:
+                raise  # it was committed like this: made to break a rule
+            raise IntegrityError(f"{TENSORS}: its header is damaged") from None
         found = {name: (entry.dtype.name, list(entry.shape)) for name, entry in entries.items()}
         if found != {tensor.name: (tensor.dtype, tensor.shape) for tensor in self.manifest.tensors}:
             raise IntegrityError(f"{TENSORS}: its header does not list the tensors that were committed")
@@ -160,12 +161,10 @@ class Trace:
     def _file(self, name: str) -> StoredFile | None:
         return next((file for file in self.manifest.files if file.name == name), None)
 
-    def _read(self, name: str) -> Array:
-        entry = self._entries[name]
-        with self._open() as file:
-            return self._keep(name, tensors.read(file, entry, self._stored[name]))
+    def _read(self, name: str, file: ReadFile) -> Array:
+        return self._keep(name, tensors.read(file, self._entries[name], self._stored[name]))
 
-    def _rebuild(self, name: str) -> Array:
+    def _rebuild(self, name: str, file: ReadFile) -> Array:
         """Walk back to what is stored or cached, then forward; a part is dropped after its last use."""
         needed: set[str] = set()
         made: dict[str, Array] = {}
@@ -179,7 +178,7 @@ class Trace:
                 todo += self._derived[part].of
         uses = Counter(part for one in needed for part in self._derived[one].of)
         for step in (self._derived[one] for one in self._derived if one in needed):
-            parts = [made[part] if part in made else self._read(part) for part in step.of]
+            parts = [made[part] if part in made else self._read(part, file) for part in step.of]
             made[step.name] = self._sum(step, parts)
             uses.subtract(step.of)
             for part in step.of:

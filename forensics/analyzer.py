@@ -28,6 +28,7 @@ API_VERSION = 1
 
 OptionValue = str | int | float | bool
 Scope = Literal["trace", "pair", "corpus"]
+"""What one call of `run` sees: one trace at a time, exactly two traces, or all of them."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,13 @@ class Option:
     """When not empty, the only values allowed."""
 
 
+PAIR = (
+    Option("a", "", "first trace: an id, its unique beginning, or #NUMBER"),
+    Option("b", "", "second trace, the same way"),
+)
+"""Options that every analyzer of scope `pair` has without declaring them."""
+
+
 @dataclass(frozen=True)
 class Needs:
     """What must have been captured; checked before `run`, and the reason shown when it is not."""
@@ -49,7 +57,7 @@ class Needs:
     sites: Sequence[str] = ()
     """Names from `traces.sites.SITES`."""
     stats: Sequence[str] = ()
-    """Names of statistics, e.g. `attn.entropy`."""
+    """Keys of a trace's statistics: `norm.resid_post`, `attn.entropy`."""
     lens: bool = False
     """True when the capture's lens file is read."""
 
@@ -81,11 +89,21 @@ class Analyzer:
     def run(self, view: View, options: Mapping[str, OptionValue]) -> Iterator[Result]:
         """Yield rows (`trace.row(...)`) and results; whatever is raised becomes a Failed.
 
-        Options arrive complete (defaults filled in), typed and within their choices.
+        Called once per trace in scope `trace`, so that one bad trace costs the others nothing, and once
+        otherwise. Options arrive complete (defaults filled in), typed and within their choices.
         """
         raise NotImplementedError
+
+    def finish(self, options: Mapping[str, OptionValue]) -> Iterator[Result]:
+        """Yield what is about all traces together, from what `run` kept in `self`; nothing by default."""
+        return iter(())
 
     @classmethod
     def summary(cls) -> str:
         """First line of the class docstring."""
         return (cls.__doc__ or cls.name).strip().splitlines()[0]
+
+    @classmethod
+    def all_options(cls) -> tuple[Option, ...]:
+        """The declared options, and `a` and `b` where the scope is `pair`."""
+        return (*(PAIR if cls.scope == "pair" else ()), *cls.options)

@@ -6,6 +6,7 @@ msgspec structs with a tag, so that a worker process can send them as JSON.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -117,3 +118,50 @@ class NotApplicable(Result, frozen=True, kw_only=True, tag="not-applicable"):
 
 AnyResult = Row | Table | Lines | Heatmap | TokenStrip | Text | Failed | NotCaptured | NotApplicable
 """The closed set, for decoding what a worker sends."""
+
+
+def cell(value: object, name: str) -> Cell:
+    """The value as a Cell: numpy scalars become Python's. Raises TypeError, naming the column, for others."""
+    if type(value) in _CELLS:
+        return value  # type: ignore[return-value]
+    if isinstance(value, str):
+        return str(value)
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "size", 0) == 1 and type(plain := item()) in _CELLS:
+        return plain  # type: ignore[no-any-return]
+    raise TypeError(f"{name} is a {type(value).__name__}; a cell is one str, int, float, bool or None")
+
+
+def checked(value: object) -> Result:
+    """What an analyzer yielded, as a Result whose types and lengths hold; TypeError says what does not."""
+    if isinstance(value, Row):
+        typed = {str(name): cell(each, str(name)) for name, each in value.cells.items()}
+        return Row(title=value.title, trace=value.trace, number=value.number, cells=typed)
+    if not isinstance(value, AnyResult):
+        raise TypeError(f"it yielded a {type(value).__name__}; expected a row or a result")
+    if isinstance(value, Table):
+        rows = [[cell(each, "a cell") for each in row] for row in value.rows]
+        value = msgspec.structs.replace(value, rows=rows)
+        _same_length("a row of the table", value.rows, len(value.columns))
+    try:
+        result = msgspec.convert(msgspec.to_builtins(value), type=type(value))
+    except (msgspec.ValidationError, TypeError) as error:
+        raise TypeError(f"it yielded a {type(value).__name__} with a wrong value: {error}") from None
+    if isinstance(result, Lines):
+        _same_length("a series", [line.y for line in result.series], len(result.x))
+    if isinstance(result, Heatmap):
+        _same_length("the heatmap", [result.values], len(result.rows))
+        _same_length("a row of the heatmap", result.values, len(result.columns))
+        _same_length("a row of the texts", result.texts or [], len(result.columns))
+    if isinstance(result, TokenStrip):
+        _same_length("the values", [result.values], len(result.tokens))
+    return result
+
+
+def _same_length(what: str, lists: Sequence[Sequence[object]], length: int) -> None:
+    for values in lists:
+        if len(values) != length:
+            raise TypeError(f"{what} has {len(values)} values where there should be {length}")
+
+
+_CELLS = (str, int, float, bool, type(None))

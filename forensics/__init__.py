@@ -1,0 +1,47 @@
+"""The questions one can ask of a capture, and the plugin API for asking new ones.
+
+Importing this package is cheap: no numpy, no torch, nothing read from disk.
+"""
+
+from __future__ import annotations
+
+from tensorshark.forensics.analyzer import API_VERSION, Analyzer, Field, Needs, Option, OptionValue
+from tensorshark.forensics.results import (
+    AnyResult,
+    Cell,
+    Column,
+    Failed,
+    Heatmap,
+    Line,
+    Lines,
+    NotApplicable,
+    NotCaptured,
+    Result,
+    Row,
+    Table,
+    Text,
+    TokenStrip,
+)
+
+__all__ = [
+    "API_VERSION",
+    "Analyzer",
+    "AnyResult",
+    "Cell",
+    "Column",
+    "Failed",
+    "Field",
+    "Heatmap",
+    "Line",
+    "Lines",
+    "Needs",
+    "NotApplicable",
+    "NotCaptured",
+    "Option",
+    "OptionValue",
+    "Result",
+    "Row",
+    "Table",
+    "Text",
+    "TokenStrip",
+]

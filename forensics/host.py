@@ -1,0 +1,225 @@
+"""Finding analyzers and running them so that one that fails is seen and stops nothing else.
+
+Three grains: `names()` and `outlines()` import no plugin, `load()` imports one, `run()` runs it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from tensorshark.forensics import outline
+from tensorshark.forensics.analyzer import API_VERSION, Analyzer, Option, OptionValue
+from tensorshark.forensics.gather import Problem, gather, merge
+from tensorshark.forensics.outline import Outline
+from tensorshark.forensics.positions import NoSuchPositionError
+from tensorshark.forensics.results import Failed, NotApplicable, NotCaptured, Result, checked
+from tensorshark.forensics.view import View
+from tensorshark.traces.errors import AnalyzerError, NotFoundError, TensorsharkError, UsageError
+from tensorshark.traces.text import safe_text
+
+GROUP = "tensorshark.analyzers"
+OURS = "tensorshark"
+REMEDY = "capture again with what is missing"
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def names() -> list[str]:
+    """Names of all installed analyzers, ours first; nothing is imported."""
+    return list(_installed())
+
+
+def outlines() -> list[Outline]:
+    """What each installed analyzer says about itself, read without importing it.
+
+    An entry point whose name is already taken is in the list too, with its `problem`.
+    """
+    taken: set[str] = set()
+    found = []
+    for point in _points():
+        each = outline.read(point.name, point.value, _origin(point))
+        found.append(replace(each, problem="its name is taken") if point.name in taken else each)
+        taken.add(point.name)
+    return found
+
+
+def describe(name: str) -> Outline:
+    """One analyzer's outline; it is imported only where its source alone does not tell."""
+    point = _point(name)
+    found = outline.read(name, point.value, _origin(point))
+    if not found.problem:
+        return found
+    cls = load(name)
+    return Outline(
+        name,
+        cls.summary(),
+        cls.scope,
+        [outline.OptionOutline.of(option) for option in cls.all_options()],
+        [outline.FieldOutline.of(field) for field in cls.fields],
+        _origin(point),
+        point.value,
+    )
+
+
+def load(name: str) -> type[Analyzer]:
+    """Import one analyzer. Raises UsageError for an unknown name, AnalyzerError if it cannot be used."""
+    point = _point(name)
+    try:
+        cls = point.load()
+    except (Exception, SystemExit) as error:
+        raise AnalyzerError(f"{name} cannot be loaded: {_said(error)}") from error
+    if not (isinstance(cls, type) and issubclass(cls, Analyzer)):
+        raise AnalyzerError(f"{name} cannot be used: {point.value} is not an Analyzer class")
+    if cls.api != API_VERSION:
+        raise AnalyzerError(f"{name} is written for plugin API {cls.api}; this is API {API_VERSION}")
+    for option in cls.all_options():
+        if type(option.default) not in (str, int, float, bool):
+            raise AnalyzerError(
+                f"{name} cannot be used: option {option.name} has a {type(option.default).__name__}"
+            )
+    return cls
+
+
+def parse_options(options: Iterable[Option], raw: Mapping[str, str]) -> dict[str, OptionValue]:
+    """Typed values for all options, defaults filled in. Raises UsageError, saying what is allowed."""
+    known = {option.name: option for option in options}
+    for name in raw:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known) or 'none'}"
+            raise UsageError(f"no option {safe_text(name, 80)}{hint}")
+    return {
+        name: _typed(option, raw[name]) if name in raw else option.default for name, option in known.items()
+    }
+
+
+def run(name: str, view: View, options: Mapping[str, str] | None = None) -> Iterator[Result]:
+    """Run an analyzer over the traces of a view: rows gathered into Tables, then everything else in order.
+
+    What goes wrong comes last, as Failed, NotCaptured and NotApplicable, one for each reason. Raises
+    UsageError at once (not at the first `next`) for an unknown analyzer or an option that cannot be used.
+    """
+    return gather(stream(name, view, options), name, _units(name))
+
+
+def _units(name: str) -> dict[str, str]:
+    """Column -> unit, of the fields that the analyzer declares as `NAME.COLUMN`."""
+    try:
+        fields = load(name).fields
+    except AnalyzerError:
+        return {}  # `stream` says so
+    return {field.name.removeprefix(f"{name}."): field.unit for field in fields if field.unit}
+
+
+def stream(name: str, view: View, options: Mapping[str, str] | None = None) -> Iterator[Result]:
+    """As `run`, but every row when it comes: constant memory over any number of traces."""
+    try:
+        cls = load(name)
+    except AnalyzerError as error:
+        return iter([Failed(title=name, reason=str(error))])
+    typed = parse_options(cls.all_options(), options or {})
+    if cls.scope == "pair":
+        view = view.pair(str(typed["a"]), str(typed["b"]))
+        if view.ids[0] == view.ids[1]:
+            return iter([NotApplicable(title=name, trace=view.ids[0], reason="both are the same trace")])
+    return _results(name, cls, View(view.capture, view.ids, view.report, cls.needs), typed)
+
+
+def _results(name: str, cls: type[Analyzer], view: View, options: dict[str, OptionValue]) -> Iterator[Result]:
+    problems: list[Problem] = []
+    try:
+        analyzer = cls()
+    except (Exception, SystemExit) as error:
+        yield Failed(title=name, reason=f"it cannot be started: {_said(error)}")
+        return
+    if cls.scope == "trace":
+        for trace in view.progress():
+            yield from _guarded(analyzer.run, (view.only(trace), options), trace.id, problems)
+    else:
+        yield from _guarded(analyzer.run, (view, options), "", problems)
+    yield from _guarded(analyzer.finish, (options,), "", problems)
+    yield from merge([*view.problems, *problems], len(view), name)
+
+
+def _guarded(
+    step: Callable[..., Iterable[Result]], args: tuple[object, ...], trace: str, problems: list[Problem]
+) -> Iterator[Result]:
+    """What a step of an analyzer yields, checked; what it raises is added to `problems`."""
+    try:
+        results = step(*args)
+        if results is None:
+            raise TypeError(f"{step.__name__}() returned None; it should yield rows or results")
+        for result in results:
+            yield checked(result)
+    except NoSuchPositionError as error:
+        problems.append(NotApplicable(trace=trace, reason=str(error)))
+    except NotFoundError as error:
+        problems.append(NotCaptured(trace=trace, reason=str(error), remedy=REMEDY))
+    except (Exception, SystemExit) as error:
+        problems.append(Failed(trace=trace, reason=_said(error)))
+
+
+def _said(error: BaseException) -> str:
+    """The error in one safe line; the place in the plugin's code where we did not raise it on purpose."""
+    if isinstance(error, TensorsharkError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return safe_text(f"{type(error).__name__}: {error}", 400) + place
+
+
+def _points() -> list[EntryPoint]:
+    """All entry points, ours first, then by package and name, so that nobody can take a name of ours."""
+    found = entry_points(group=GROUP)
+    return sorted(
+        found, key=lambda point: (_package(point) != OURS, _package(point), point.name, point.value)
+    )
+
+
+def _installed() -> dict[str, EntryPoint]:
+    """Entry points by name; where two packages use one name, the first of `_points` has it."""
+    found: dict[str, EntryPoint] = {}
+    for point in _points():
+        found.setdefault(point.name, point)
+    return found
+
+
+def _point(name: str) -> EntryPoint:
+    installed = _installed()
+    if name not in installed:
+        near = get_close_matches(name, installed, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(installed) or 'none'}"
+        raise UsageError(f"no analyzer {safe_text(name, 80)}{hint}")
+    return installed[name]
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else ""
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+
+
+def _typed(option: Option, text: str) -> OptionValue:
+    kind = type(option.default)
+    value: OptionValue | None = text
+    if kind is bool:
+        value = True if text.lower() in _TRUE else False if text.lower() in _FALSE else None
+    elif kind is not str:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+    if value is None or (option.choices and value not in option.choices):
+        allowed = ", ".join(str(choice) for choice in option.choices) or f"expected {_WANTED[kind]}"
+        raise UsageError(f"option {option.name} cannot be {safe_text(text, 80)!r}; {allowed}")
+    return value
+
+
+_WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

@@ -16,7 +16,8 @@ from rich.cells import cell_len
 from rich.segment import Segment
 
 from tensorshark.tui.palette import Palette
-from tensorshark.tui.widgets.heat import LOG_RANGE, clip
+from tensorshark.tui.widgets.heat import LOG_RANGE
+from tensorshark.tui.widgets.line import fit
 from tensorshark.tui.widgets.numbers import short
 
 CURSOR = "│"
@@ -267,7 +268,7 @@ def _x_axis(chart: Chart, palette: Palette, cursor: int, title: str) -> list[Seg
     line, dim = "".join(cells), palette.style("dim")
     here = spans.get(cursor, range(0))
     return [
-        Segment(clip(title, LEFT), dim),
+        Segment(fit(title, LEFT), dim),
         Segment(line[: here.start], dim),
         Segment(line[here.start : here.stop], palette.style("amber", bold=True)),
         Segment(line[here.stop :], dim),

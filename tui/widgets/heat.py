@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
 from tensorshark.tui.palette import HEAT_LEVELS, Palette
+from tensorshark.tui.widgets.line import fit
 from tensorshark.tui.widgets.numbers import short
 
 ABSENT = -1
@@ -76,10 +76,9 @@ class Scale:
         absent = np.isnan(np.asarray(values, np.float64))
         return np.where(absent, ABSENT, np.minimum(np.nan_to_num(steps), HEAT_LEVELS - 1)).astype(np.int64)
 
-    def words(self, unit: str = "") -> str:
-        """The ends, for a line under a grid of digits: `0–f  1.2 … 24.8k, log`."""
-        ends = f"0–f  {short(self.lo, 5)} … {short(self.hi, 5)}"
-        return ends + (f" {unit}" if unit else "") + (", log" if self.log else "")
+    def words(self) -> str:
+        """The ends: `1.200 … 24.8k, logarithmic`."""
+        return f"{short(self.lo, 5)} … {short(self.hi, 5)}" + (", logarithmic" if self.log else "")
 
 
 @dataclass(frozen=True)
@@ -159,30 +158,23 @@ def pick_columns(
     return range(max(0, start), max(0, start) + fits), max(cell, min(spare, widest or cell))
 
 
-def clip(text: str, width: int) -> str:
-    """`text` in exactly `width` cells, ending in `…` when something was left out."""
-    if cell_len(text) <= width:
-        return set_cell_size(text, width)
-    return set_cell_size(set_cell_size(text, width - 1).rstrip(" ") + "…", width) if width > 0 else ""
-
-
 def header(palette: Palette, window: Window, title: str, names: Sequence[str], cursor: int) -> list[Segment]:
-    """The line above the rows: the column names, the cursor's in bold; or ticks where names do not fit."""
+    """The line above the rows: column names, the cursor's in bold; or ticks where names do not fit.
+
+    `‹` and `›` say that there are more columns on that side.
+    """
     dim, text = palette.style("dim"), palette.style("text")
     here = palette.style("accent", bold=True)
-    line = [Segment(clip(title, window.label), dim)]
+    left, right = window.columns.start > 0, window.columns.stop < window.total
+    line = [Segment(fit(title, window.label - 1) + ("‹" if left else " "), dim)]
     if window.cell + window.gap < 4:
         ticks, at = _ticks(window, cursor)
-        return [
-            *line,
-            Segment(ticks[:at], dim),
-            Segment(ticks[at : at + 1], here),
-            Segment(ticks[at + 1 :], dim),
-        ]
-    for column in window.columns:
-        name = clip(names[column], window.cell - (window.gap == 0))
-        line.append(Segment(" " + name, here if column == cursor else text))
-    return line
+        line += [Segment(ticks[:at], dim), Segment(ticks[at : at + 1], here), Segment(ticks[at + 1 :], dim)]
+    else:
+        for column in window.columns:
+            name = fit(names[column], window.cell - (window.gap == 0))
+            line.append(Segment(" " + name, here if column == cursor else text))
+    return [*line, Segment("›", dim)] if right else line
 
 
 def row(
@@ -217,17 +209,46 @@ def numbers(window: Window, values: Sequence[float], levels: Sequence[int]) -> l
     return [short(value, room) for value in values]
 
 
+def grid(
+    palette: Palette,
+    window: Window,
+    title: str,
+    labels: Sequence[str],
+    names: Sequence[str],
+    values: Floats,
+    scale: Scale,
+    cursor: tuple[int, int],
+) -> list[list[Segment]]:
+    """Header and rows of a grid of numbers (row, column) with a cursor at (row, column)."""
+    lines = [header(palette, window, title, names, cursor[1])]
+    shown = slice(window.columns.start, window.columns.stop)
+    for index in window.rows:
+        cells = values[index, shown]
+        levels = scale.levels(cells).tolist()
+        texts = numbers(window, cells.tolist(), levels)
+        here = index == cursor[0]
+        lines.append(row(palette, window, labels[index], levels, texts, here=here, cursor=cursor[1]))
+    return lines
+
+
+def legend(palette: Palette, scale: Scale, indent: int, unit: str) -> list[Segment]:
+    """The sixteen levels as they are drawn, and what the ends mean."""
+    ramp = [Segment(f"{step:x}", ground) for step, ground in enumerate(palette.heat)]
+    words = f"  {scale.words()} {unit}" if scale.hi > scale.lo else f"  all {short(scale.lo, 6)} {unit}"
+    return [Segment(" " * indent), *ramp, Segment(words, palette.style("dim"))]
+
+
 def _cell(palette: Palette, window: Window, text: str, ground: Style, at_cursor: bool) -> list[Segment]:
     amber = palette.style("amber", bold=True)
     style = ground + Style(bold=True) if at_cursor else ground
     if window.gap:
         edge = Segment(BAR if at_cursor else " ", amber)
-        return [edge, Segment(clip(text, window.cell), style)]
+        return [edge, Segment(fit(text, window.cell), style)]
     if window.cell == 1:
         return [
-            Segment(clip(text, 1), palette.style("amber", bold=True, reverse=True) if at_cursor else style)
+            Segment(fit(text, 1), palette.style("amber", bold=True, reverse=True) if at_cursor else style)
         ]
-    body = clip(text, window.cell - 1)
+    body = fit(text, window.cell - 1)
     if not at_cursor:
         return [Segment(" " + body, style)]
     return [Segment(BAR, ground + Style(color=amber.color, bold=True)), Segment(body, style)]

@@ -14,8 +14,9 @@ from tensorshark.tui.widgets.heat import (
     ABSENT,
     Scale,
     Window,
-    clip,
+    grid,
     header,
+    legend,
     level,
     numbers,
     pick_columns,
@@ -55,7 +56,7 @@ def test_a_first_token_a_hundred_times_larger_makes_the_scale_logarithmic() -> N
     scale = Scale.of(norms)
     assert scale == Scale(1.0, 10000.0, log=True)
     assert scale.levels(norms).tolist() == [[0, 1], [2, 15]]
-    assert scale.words("L2") == "0–f  1.000 … 10.0k L2, log"
+    assert scale.words() == "1.000 … 10.0k, logarithmic"
     assert not Scale.of(np.array([10.0, 20.0])).log
     assert Scale.of(np.array([nan, inf])) == Scale(0, 0)
     assert Scale.of(np.array([0.0, 1.0, 100.0])).levels(np.array([0.0])).tolist() == [0]
@@ -159,6 +160,23 @@ def test_narrow_cells_hold_the_digit_of_their_level_and_ticks_above() -> None:
     assert plain(header(DARK, window, "", ["x"] * 12, 3)) == "    0  ▾ 5    10"
 
 
+def test_a_window_says_where_there_is_more() -> None:
+    window = Window(rows=(0,), columns=range(2, 4), total=5, cell=4, gap=0, label=6)
+    assert plain(header(DARK, window, "layer", list("abcde"), 3)) == "layer‹ c   d  ›"
+    window = Window(rows=(0,), columns=range(2), total=2, cell=4, gap=0, label=6)
+    assert plain(header(DARK, window, "layer", list("ab"), 0)) == "layer  a   b  "
+
+
+def test_a_grid_is_these_rows() -> None:
+    values = np.array([[1.0, 2.0, nan], [4.0, 8.0, 16.0]])
+    window = Window(rows=(1, 0), columns=range(3), total=3, cell=6, gap=0, label=6)
+    scale, labels, names = Scale.of(values), ["0", "9"], ["a", "b", "c"]
+    drawn = [plain(line) for line in grid(DARK, window, "layer", labels, names, values, scale, (1, 0))]
+    assert drawn == ["layer  a     b     c    ", "    9 ▐4.000 8.000 16.00", "    0  1.000 2.000 nan  "]
+    assert plain(legend(DARK, scale, 6, "L2")) == "      0123456789abcdef  1.000 … 16.00 L2"
+    assert plain(legend(DARK, Scale(2, 2), 0, "nats")) == "0123456789abcdef  all 2.000 nats"
+
+
 def test_runs_of_one_level_are_one_run() -> None:
     window = Window(rows=(0,), columns=range(40), total=40, cell=2, gap=0, label=4)
     line = row(DARK, window, "7", [3] * 20 + [9] * 20, ["3"] * 20 + ["9"] * 20, here=False, cursor=0)
@@ -169,11 +187,3 @@ def test_runs_of_one_level_are_one_run() -> None:
 def test_every_palette_draws_the_same_characters(palette: object) -> None:
     window = Window(rows=(0,), columns=range(2), total=2, cell=4, gap=0, label=4)
     assert plain(row(palette, window, "7", [0, 15], ["1", "2"], here=True, cursor=0)) == "  7 ▐1   2  "  # type: ignore[arg-type]
-
-
-def test_clip_says_that_it_clipped() -> None:
-    assert clip("abc", 5) == "abc  "
-    assert clip("abcdef", 4) == "abc…"
-    assert clip("日本語", 4) == "日… "
-    assert clip("abc", 1) == "…"
-    assert clip("abc", 0) == ""

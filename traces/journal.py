@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
-import rfc8785
 
 from tensorshark.traces.errors import IntegrityError, NotFoundError, StorageError
 from tensorshark.traces.files import FILE_MODE, ReadFile, fsync_dir, list_dir, shown, write_all, writing
@@ -38,6 +37,8 @@ class JournalEntry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Name of the journal file, without its ending."""
     seq: int
     """1 for a writer's first trace."""
+    prev: str = ""
+    """sha256 of the line before this one in its file, without the newline."""
     size: int = 0
     """Bytes of the trace's files."""
     plain: int = 0
@@ -62,14 +63,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     tool: str
 
 
-class _Line(msgspec.Struct, frozen=True, kw_only=True):
-    """What every line after the first must have besides its entry."""
-
-    prev: str
-
-
 _entries = msgspec.json.Decoder(JournalEntry)
-_lines = msgspec.json.Decoder(_Line)
 
 
 @dataclass
@@ -97,27 +91,28 @@ class JournalFile:
         except NotFoundError:
             return []
         added = []
+        writer = self.path.stem
         for line in data.split(b"\n")[:-1]:
             self.offset += len(line) + 1
             self.lines += 1
-            entry = self._read(line)
+            entry = self._read(line, writer)
             self.prev = hashlib.sha256(line).hexdigest()
             if entry is not None:
                 added.append(entry)
         return added
 
-    def _read(self, line: bytes) -> JournalEntry | None:
+    def _read(self, line: bytes, writer: str) -> JournalEntry | None:
         """The entry of one line; None for the header and for a line that is damaged."""
         if self.lines == 1:
             return None
         try:
-            if _lines.decode(line).prev != self.prev:
-                self._problem(f"line {self.lines} does not follow from the one before")
             entry = _entries.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             self._problem(f"line {self.lines} cannot be read")
             return None
-        if not _ID.fullmatch(entry.id) or entry.writer != self.path.stem:
+        if entry.prev != self.prev:
+            self._problem(f"line {self.lines} does not follow from the one before")
+        if not _ID.fullmatch(entry.id) or entry.writer != writer:
             self._problem(f"line {self.lines} names a trace or writer that cannot be")
             return None
         return entry
@@ -199,8 +194,9 @@ class JournalWriter:
             seq=self._seq + 1,
             size=size,
             plain=plain,
+            prev=self._prev,
         )
-        self._write({**msgspec.to_builtins(entry), "prev": self._prev})
+        self._write(entry)
         self._seq += 1
         return entry
 
@@ -225,10 +221,10 @@ class JournalWriter:
             self._fd = os.open(self._path, flags, FILE_MODE)
             if self._sync:
                 fsync_dir(self._path.parent)
-        self._write(msgspec.to_builtins(header))
+        self._write(header)
 
-    def _write(self, record: dict[str, object]) -> None:
-        line = rfc8785.dumps(record)  # type: ignore[arg-type]
+    def _write(self, record: JournalEntry | Header) -> None:
+        line = msgspec.json.encode(record, order="sorted")  # canonical: whole numbers and ASCII keys only
         with writing(self._path):
             try:
                 write_all(self._fd, line + b"\n")

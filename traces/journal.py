@@ -23,6 +23,8 @@ from tensorshark.traces.errors import IntegrityError, NotFoundError, StorageErro
 from tensorshark.traces.files import FILE_MODE, ReadFile, fsync_dir, list_dir, shown, write_all, writing
 
 SUFFIX = ".jsonl"
+MAX_BYTES = 4 << 30
+"""Of one writer's file: ten million traces."""
 _ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -41,6 +43,8 @@ class JournalEntry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """sha256 of the line before this one in its file, without the newline."""
     size: int = 0
     """Bytes of the trace's files."""
+    tensors: int = 0
+    """Bytes of its tensors.safetensors."""
     plain: int = 0
     """Bytes that its residual sites would take as float32, nothing derived."""
 
@@ -82,7 +86,7 @@ class JournalFile:
     def refresh(self, below: Path, limit: int | None = None) -> list[JournalEntry]:
         """Read the whole lines that were added since, of at most `limit` bytes; returns their entries."""
         try:
-            with ReadFile(self.path, below=below) as file:
+            with ReadFile(self.path, MAX_BYTES, below) as file:
                 if file.size < self.offset:
                     self._problem("is shorter than it was")
                     return []
@@ -112,13 +116,15 @@ class JournalFile:
             return None
         if entry.prev != self.prev:
             self._problem(f"line {self.lines} does not follow from the one before")
-        if not _ID.fullmatch(entry.id) or entry.writer != writer:
+        if not _ID.fullmatch(entry.id) or entry.writer != writer or not 0 < entry.seq < 1 << 63:
             self._problem(f"line {self.lines} names a trace or writer that cannot be")
             return None
         return entry
 
     def _problem(self, what: str) -> None:
-        self.problems.append(f"journal/{shown(self.path.name)}: {what}")
+        problem = f"journal/{shown(self.path.name)}: {what}"
+        if problem not in self.problems[-1:]:
+            self.problems.append(problem)
 
 
 class Journal:
@@ -150,7 +156,7 @@ class Journal:
         for name in list_dir(self.folder):
             if not name.endswith(SUFFIX):
                 continue
-            with ReadFile(self.folder / name, below=self.capture) as file:
+            with ReadFile(self.folder / name, MAX_BYTES, self.capture) as file:
                 data = bytes(file.read(file.size))
             at = data.find(needle)
             stop = data.find(b"\n", at)
@@ -180,7 +186,9 @@ class JournalWriter:
         self._prev = ""
         self._broken = False
 
-    def append(self, trace_id: str, manifest_sha256: str, size: int, plain: int) -> JournalEntry:
+    def append(
+        self, trace_id: str, manifest_sha256: str, *, size: int, tensors: int, plain: int
+    ) -> JournalEntry:
         """Write and flush one line. StorageError when the disk refuses: then the line is not there."""
         if self._broken:
             raise StorageError(f"{shown(self._path)}: failed before; start again to go on")
@@ -193,6 +201,7 @@ class JournalWriter:
             writer=self.writer,
             seq=self._seq + 1,
             size=size,
+            tensors=tensors,
             plain=plain,
             prev=self._prev,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class Sizes:
 
     traces: int
     """Manifests, tensors and statistics of all committed traces."""
+    tensors: int
+    """The tensors of these."""
     models: int
     """Records, lens files and vocabularies."""
     journal: int
@@ -60,7 +63,7 @@ class Sizes:
 
 
 class Capture:
-    """A folder `NAME.tshark/`. Opening reads one small file; everything else is read when asked for."""
+    """A folder `NAME.tshark/`, for any thread. Opening reads one small file, the rest is read when asked for."""
 
     def __init__(self, path: Path, record: CaptureRecord) -> None:
         self.path = path
@@ -70,6 +73,7 @@ class Capture:
         self._journal = Journal(path)
         self._entries: list[JournalEntry] | None = None
         self._numbers: dict[str, int] = {}
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Capture {self.path}>"
@@ -143,14 +147,15 @@ class Capture:
 
     def journal(self) -> list[JournalEntry]:
         """One entry per trace in capture order, with what other writers have added by now."""
-        added = self._journal.refresh()
-        if self._entries is None or added:
-            first: dict[str, JournalEntry] = {}
-            for entry in sorted((*(self._entries or ()), *added), key=lambda entry: entry.place):
-                first.setdefault(entry.id, entry)
-            self._entries = list(first.values())
-            self._numbers = {entry.id: number for number, entry in enumerate(self._entries, 1)}
-        return self._entries
+        with self._lock:
+            added = self._journal.refresh()
+            if self._entries is None or added:
+                first: dict[str, JournalEntry] = {}
+                for entry in sorted((*(self._entries or ()), *added), key=lambda entry: entry.place):
+                    first.setdefault(entry.id, entry)
+                self._numbers = {trace_id: number for number, trace_id in enumerate(first, 1)}
+                self._entries = list(first.values())
+            return self._entries
 
     def problems(self) -> list[str]:
         """What is damaged in the journal, in words; the traces are checked when they are read."""
@@ -179,7 +184,10 @@ class Capture:
         Raises NotFoundError, IntegrityError when trace.json is not what was committed, UntrustedError when
         it was committed breaking a rule.
         """
-        entry = self._find(prefix)
+        return self.read(self._find(prefix))
+
+    def read(self, entry: JournalEntry, number: int = 0) -> Trace:
+        """The trace of a journal entry, whose `number` is known to the caller; raises as `trace` does."""
         path = folder(self.path, entry.id) / MANIFEST
         with blamed(entry.id):
             data = read_file(path, MAX_BYTES, self.path)
@@ -187,7 +195,7 @@ class Capture:
                 raise IntegrityError(f"{MANIFEST} is not what was committed")
         manifest = decode(data, TraceManifest, f"trace {entry.id}: {MANIFEST}")
         check(manifest, entry.id)
-        return Trace(self, manifest)
+        return Trace(self, manifest, number)
 
     def select(self, filter: str = "") -> Iterator[Trace]:
         """Traces that a display filter matches, in capture order; an empty filter matches all."""
@@ -203,6 +211,7 @@ class Capture:
         journal = self.journal()
         return Sizes(
             traces=sum(entry.size for entry in journal),
+            tensors=sum(entry.tensors for entry in journal),
             models=_tree_bytes(self.path / "models"),
             journal=_tree_bytes(self.path / "journal"),
             index=_tree_bytes(self.path / ".index"),

@@ -33,7 +33,10 @@ class TraceLoaded(Message):
 
     ticket: int
     """Which request this answers; all but the newest are dropped."""
+    trace: str
+    """The trace's id."""
     subject: Subject
+    """It, or why it could not be read."""
 
 
 @dataclass
@@ -74,11 +77,23 @@ class FilterChanged(Message):
 
 
 @dataclass
+class CaptureOpened(Message):
+    """The capture is open, or could not be opened."""
+
+    problem: str = ""
+    """Why not, safe to print."""
+
+
+@dataclass
 class CaptureGrew(Message):
-    """The capture being followed was looked at again."""
+    """The capture was looked at again and something about it changed."""
 
     new: int
     """How many traces came since the last look."""
+    live: bool = False
+    """True while traces keep coming in."""
+    rate: float = 0.0
+    """New traces per second."""
     problem: str = ""
     """Why it can no longer be followed, e.g. that it was removed."""
 

@@ -1,0 +1,161 @@
+"""The workbench's side of the engine: what may take time runs in a thread and ends in a message."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+from tensorshark.traces.errors import TensorsharkError
+from tensorshark.traces.text import safe_text
+from tensorshark.tui.background import Newest
+from tensorshark.tui.messages import CaptureGrew, CaptureOpened, FilterChanged, FilterChecked, TraceLoaded
+from tensorshark.tui.panes.pane import Subject
+
+if TYPE_CHECKING:
+    from tensorshark.forensics.engine import Engine
+    from tensorshark.traces.index import TraceRow
+
+POLL = 0.5
+"""Seconds between looks at a capture that may still be written."""
+LIVE = 5.0
+"""Seconds after the last new trace for which a capture counts as live."""
+SETTLE = 0.03
+"""Seconds the cursor rests on a row before its trace is loaded."""
+
+Post = Callable[[Message], bool]
+
+
+class Session:
+    """One open capture. `post` may be called from any thread."""
+
+    def __init__(self, path: Path, post: Post) -> None:
+        self.path = path
+        self.engine: Engine | None = None
+        """None until the capture was opened."""
+        self.loading = 0
+        """Ticket of the newest load asked for."""
+        self.selecting = 0
+        """Ticket of the newest selection asked for."""
+        self._post = post
+        self._tickets = count(1)
+        self._stop = threading.Event()
+        self._loads = Newest("load", SETTLE)
+        self._selects = Newest("select")
+        self._checks = Newest("check")
+
+    def open(self) -> None:
+        """Open the capture and then watch it, in a thread. Answers with CaptureOpened, then CaptureGrew."""
+        threading.Thread(target=self._open, name="follow", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop the threads and the engine's worker."""
+        self._stop.set()
+        for slot in (self._loads, self._selects, self._checks):
+            slot.close()
+        if self.engine is not None:
+            self.engine.close()
+
+    def rows(self, numbers: list[int]) -> Sequence[TraceRow]:
+        """Rows for a screenful of trace numbers; from the index, so it does not wait."""
+        return self.engine.rows(numbers) if self.engine else ()
+
+    def check(self, text: str, position: int) -> None:
+        """What a filter means so far. Answers with FilterChecked."""
+        if (engine := self.engine) is None:
+            return
+
+        def job() -> None:
+            try:
+                items = engine.complete(text, position) if text else []
+                self._post(FilterChecked(text, engine.check(text), items))
+            except (TensorsharkError, OSError):
+                return  # the capture is gone; the watch says so
+
+        self._checks.ask(job)
+
+    def select(self, text: str, sort: str = "", descending: bool = False) -> None:
+        """Apply a filter and an order. Answers with FilterChanged."""
+        if (engine := self.engine) is None:
+            return
+        ticket = self.selecting = next(self._tickets)
+
+        def job() -> None:
+            try:
+                numbers = engine.select(text, sort=sort, descending=descending)
+                self._post(FilterChanged(ticket, text, numbers))
+            except (TensorsharkError, OSError) as error:
+                self._post(FilterChanged(ticket, text, None, reason(error)))
+
+        self._selects.ask(job)
+
+    def load(self, trace: str, other: str = "") -> None:
+        """Read a trace and the one it is compared with. Answers with TraceLoaded."""
+        if (engine := self.engine) is None:
+            return
+        ticket = self.loading = next(self._tickets)
+        self._loads.ask(
+            lambda: self._post(TraceLoaded(ticket, trace, subject(engine, trace, other))) and None
+        )
+
+    def _open(self) -> None:
+        try:
+            from tensorshark.forensics.engine import Engine
+
+            self.engine = engine = Engine(self.path)
+        except (TensorsharkError, OSError) as error:
+            self._post(CaptureOpened(reason(error)))
+            return
+        self._post(CaptureOpened())
+        self._follow(engine)
+
+    def _follow(self, engine: Engine) -> None:
+        """Look for new traces until closed; says something only when there is something to say."""
+        last, grown, live, gone = time.monotonic(), 0.0, False, ""
+        while True:
+            try:
+                new, problem = engine.refresh(), ""
+            except (TensorsharkError, OSError) as error:
+                new, problem = 0, reason(error)
+            if self._stop.is_set():
+                return
+            now = time.monotonic()
+            grown = now if new else grown
+            was, live = live, bool(grown) and now - grown < LIVE
+            if new or problem != gone or was != live:
+                rate = new / max(POLL, now - last) if new else 0.0
+                self._post(CaptureGrew(new, live, rate, problem))
+            gone = problem
+            last = now if new else last
+            if self._stop.wait(POLL):
+                return
+
+
+def subject(engine: Engine, trace: str, other: str) -> Subject:
+    """Everything the panes need of a trace, read and checked; what is damaged is said and not shown."""
+    problem = ""
+    one = two = None
+    try:
+        one = engine.trace(trace)
+        _ = one.stats
+    except (TensorsharkError, OSError) as error:
+        problem = reason(error)
+    if other:
+        try:
+            two = engine.trace(other)
+            _ = two.stats
+        except (TensorsharkError, OSError):
+            two = None  # its own row says why
+    return Subject(engine, one, two, problem)
+
+
+def reason(error: Exception) -> str:
+    """An error in words that are safe to print."""
+    if isinstance(error, OSError):
+        return safe_text(f"{error.strerror or type(error).__name__}: {error.filename or 'the capture'}", 512)
+    return safe_text(str(error), 512)

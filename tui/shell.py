@@ -1,0 +1,397 @@
+"""The workbench's screen and what it knows: widgets draw it, threads feed it, `app` adds what can be done.
+
+Nothing here imports torch, numpy or the filter parser: the first screen is painted before the capture is
+even opened, and `session` does everything that may take time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Container, Horizontal
+from textual.timer import Timer
+
+from tensorshark.traces.text import safe_text
+from tensorshark.tui import moves
+from tensorshark.tui.actions import PANES
+from tensorshark.tui.cursor import Cursor
+from tensorshark.tui.messages import (
+    CaptureGrew,
+    CaptureOpened,
+    CursorMoved,
+    FilterChanged,
+    FilterChecked,
+    FilterSubmitted,
+    FilterTyped,
+    TraceLoaded,
+)
+from tensorshark.tui.palette import DARK, PALETTES
+from tensorshark.tui.panes.pane import Pane, Subject
+from tensorshark.tui.session import Session
+from tensorshark.tui.terminal import SafeApp
+from tensorshark.tui.widgets.columns import COLUMNS
+from tensorshark.tui.widgets.command_bar import CommandBar
+from tensorshark.tui.widgets.details import Details
+from tensorshark.tui.widgets.filter_bar import LABEL, Completions, FilterInput, FilterState, FilterWords
+from tensorshark.tui.widgets.line import width_of
+from tensorshark.tui.widgets.status import Footer, Heading, Notice, ScreenState, StatusLine, Tabs, TitleLine
+from tensorshark.tui.widgets.trace_list import ListHeader, TraceList
+
+NARROW = 110
+"""Below this many columns the details are a tab, not a part of their own."""
+LEAST = (60, 16)
+"""Columns and rows below which only the size needed is shown."""
+PATIENCE = 0.3
+"""Seconds before the status line says what is being waited for."""
+
+
+class Shell(SafeApp):
+    """Everything of the workbench but its actions."""
+
+    TITLE = "tensorshark"
+    CSS_PATH = "workbench.tcss"
+
+    def __init__(self, path: Path, theme: str, plain: bool) -> None:
+        """`theme` is a palette's name; `plain` means that no colour may be sent at all."""
+        super().__init__(ansi_color=True if plain else None)
+        for palette in PALETTES.values():
+            self.register_theme(palette.theme())
+        self.theme = theme
+        self.animation_level = "none"
+        self.session = Session(path, self.post_message)
+        self.state = ScreenState(name=safe_text(path.name, 200))
+        self.cursor = Cursor()
+        self.subject: Subject | None = None
+        """What the panes show: the trace under the cursor, once it was read."""
+        self.applied = ""
+        """The filter that the list shows."""
+        self.pane_name = "Norms"
+        self.partner = ""
+        """Id of the trace to compare with; empty for none."""
+        self.selected = self.loaded = 0
+        """Tickets of the newest answers."""
+        self._panes: dict[str, Pane] = {}
+        self._placed = False
+        self._waiting: Timer | None = None
+
+        self.rows = TraceList(self.session.rows)
+        self.rows.empty = "opening the capture"
+        self.header = ListHeader(self.rows)
+        self.completions = Completions()
+        self.filter = FilterInput(self.completions, id="filter")
+        self.filter_state = FilterState()
+        self.filter_words = FilterWords()
+        self.details = Details()
+        self.details_heading = Heading("Details", id="details-heading")
+        self.tabs = Tabs()
+        self.title_line = TitleLine(self.state)
+        self.status = StatusLine(self.state)
+        self.command_bar = CommandBar(id="command-bar")
+        self.footer = Footer()
+
+    # The screen
+
+    def compose(self) -> ComposeResult:
+        """Top to bottom as on the screen."""
+        yield self.title_line
+        with Horizontal(id="bar"):
+            yield Heading(LABEL.strip(), id="filter-label")
+            yield self.filter
+            yield self.filter_state
+        yield self.filter_words
+        yield self.header
+        yield self.rows
+        with Horizontal(id="divider"):
+            yield self.details_heading
+            yield self.tabs
+        with Horizontal(id="lower"):
+            yield self.details
+            yield Container(id="panes")
+        yield self.status
+        yield self.footer
+        yield self.command_bar
+        yield self.completions
+        yield Notice(*LEAST)
+
+    def on_mount(self) -> None:
+        """Give the list the keys; the capture is opened once the first screen is out."""
+        self.rows.focus()
+        self.show_pane(self.pane_name)
+        self.call_after_refresh(self.session.open)
+
+    def on_unmount(self) -> None:
+        """Let the threads and the worker go."""
+        self.session.close()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Choose the layout for the size."""
+        width, height = event.size.width, event.size.height
+        narrow = width < NARROW
+        screen = self.screen_stack[0]
+        screen.set_class(narrow, "-narrow")
+        screen.set_class(width < LEAST[0] or height < LEAST[1], "-small")
+        self.tabs.names = tuple(pane.name for pane in PANES if narrow or pane.module)
+        if not narrow and self.pane_name == "Details":
+            self.show_pane("Norms")
+        self.tabs.update()
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """The style sheet's own colours, for the moment before a theme of ours is set."""
+        return DARK.theme().variables
+
+    @property
+    def settled(self) -> bool:
+        """True when the list is filled, and the trace under the cursor was read or there is none."""
+        if self.session.engine is None:
+            return bool(self.state.problem)
+        loaded = self.loaded == self.session.loading
+        return self.selected == self.session.selecting > 0 and loaded
+
+    def refresh_lines(self) -> None:
+        """Let every line say what is true now; those that say the same stay untouched."""
+        self.title_line.update()
+        self.status.update()
+
+    def say(self, words: str) -> None:
+        """Answer in the status line, until the next key."""
+        self.state.say = words
+        self.status.update()
+
+    async def on_event(self, event: events.Event) -> None:
+        """A key takes the last answer off the status line."""
+        if isinstance(event, events.Key) and self.state.say:
+            self.say("")
+        await super().on_event(event)
+
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _heading_follows_focus(self) -> None:
+        self.details_heading.here = self.details.has_focus
+        self.details_heading.update()
+
+    # The capture
+
+    @on(CaptureOpened)
+    def _opened(self, message: CaptureOpened) -> None:
+        if message.problem:
+            self.rows.empty = message.problem
+            self.state.problem = "not open"
+            self.rows.refresh()
+        else:
+            self.rows.empty = "no traces yet"
+            self._count()
+            self.apply(self.applied)
+        self.refresh_lines()
+
+    @on(CaptureGrew)
+    def _grew(self, message: CaptureGrew) -> None:
+        state = self.state
+        state.live, state.rate, state.problem = message.live, message.rate, message.problem
+        if message.new:
+            self._count()
+            self.apply(self.applied)
+        self.refresh_lines()
+
+    def _count(self) -> None:
+        engine = self.session.engine
+        assert engine is not None  # it answered
+        self.state.total = len(engine.index)
+        models = engine.capture.models().values()
+        self.state.models = tuple(
+            f"{safe_text(model.name, 80)} · {model.layers} layers · d {model.d_model}" for model in models
+        )
+
+    # The list
+
+    def apply(self, text: str) -> None:
+        """Filter and order the list, in a thread; the list changes when the answer is there."""
+        self.applied = text
+        order, down = self.state.sort, self.state.descending
+        self.session.select(text, order, down)
+        if self._waiting is None:
+            self._waiting = self.set_timer(PATIENCE, self._still_waiting)
+
+    def _still_waiting(self) -> None:
+        self.state.busy = "filtering"
+        self.status.update()
+
+    @on(FilterChanged)
+    def _filtered(self, message: FilterChanged) -> None:
+        if message.ticket != self.session.selecting:
+            return
+        self.selected = message.ticket
+        if self._waiting is not None:
+            self._waiting.stop()
+            self._waiting = None
+        self.state.busy = ""
+        if message.numbers is None:
+            self.say(message.problem)
+            self.rows.empty = message.problem
+        else:
+            self.state.shown = len(message.numbers)
+            if self.state.total:
+                self.rows.empty = f"none of {self.state.total:,} traces passes this filter; X clears it"
+            newest = int(message.numbers.max()) if self.state.tail and len(message.numbers) else 0
+            self.rows.fill(message.numbers, newest or self.rows.number)
+        self._say_count()
+        self.header.refresh()
+        self.refresh_lines()
+
+    def _say_count(self) -> None:
+        state, typed = self.filter_state, self.filter.value
+        total, shown = self.state.total, self.state.shown
+        if typed == self.applied:
+            state.count = f"{shown:,} of {total:,}" if typed else ""
+        else:
+            state.count = "⏎ applies" if state.state in ("ok", "slow", "old", "empty") else ""
+        state.update()
+
+    @on(TraceList.Chosen)
+    def _chosen(self, message: TraceList.Chosen) -> None:
+        row = self.rows.row(message.number)
+        if row is None:
+            self.cursor, self.subject = replace(self.cursor, trace=""), None
+            self.show_subject()
+            return
+        if row.id == self.cursor.trace:
+            return
+        old = self.subject.trace if self.subject else None
+        # The last token stays the last one: it is where the model speaks.
+        at_end = old is None or self.cursor.token >= len(old.token_ids) - 1
+        token = row.seq_len - 1 if at_end else min(self.cursor.token, row.seq_len - 1)
+        self.cursor = replace(self.cursor, trace=row.id, token=token)
+        self.details.number = row.number
+        self.session.load(row.id, self.partner)
+
+    @on(TraceList.Trouble)
+    def _list_trouble(self, message: TraceList.Trouble) -> None:
+        self.say(message.problem)
+
+    @on(TraceLoaded)
+    def _loaded(self, message: TraceLoaded) -> None:
+        if message.ticket != self.session.loading:
+            return
+        self.loaded = message.ticket
+        self.subject = message.subject
+        trace = self.subject.trace
+        if trace is not None:
+            if not self._placed:
+                self._placed = True
+                self.cursor = replace(self.cursor, layer=moves.middle(trace))
+            self.cursor = moves.fitted(self.cursor, trace, trace.model.heads)
+        self.show_subject()
+
+    # The cursor and the panes
+
+    @on(CursorMoved)
+    def _moved(self, message: CursorMoved) -> None:
+        self.move(message.cursor)
+
+    def move(self, cursor: Cursor) -> None:
+        """Put the cursor somewhere on this trace; every part follows."""
+        trace = self.subject.trace if self.subject else None
+        if trace is None or cursor.trace != trace.id:
+            return
+        cursor = moves.fitted(cursor, trace, trace.model.heads)
+        if cursor != self.cursor:
+            self.cursor = cursor
+            self.show_subject()
+
+    def show_subject(self) -> None:
+        """Let the details, the pane on show and the status line follow."""
+        trace = self.subject.trace if self.subject else None
+        state, cursor = self.state, self.cursor
+        state.cursor = cursor if trace else replace(cursor, trace="")
+        state.token = trace.tokens[cursor.token] if trace and trace.tokens else ""
+        state.heads = trace.model.heads if trace else 0
+        self.details.show(self.subject, cursor)
+        if (pane := self._panes.get(self.pane_name)) is not None:
+            pane.show(self.subject, cursor)
+        self.status.update()
+
+    def show_pane(self, name: str) -> None:
+        """Bring up a pane, importing and building it the first time."""
+        self.pane_name = self.tabs.chosen = name
+        kind = next(kind for kind in PANES if kind.name == name)
+        if kind.module and name not in self._panes:
+            pane = self._panes[name] = load_pane(kind.module)
+            self.query_one("#panes").mount(pane)
+        for other, pane in self._panes.items():
+            pane.set_class(other == name, "-shown")
+        self.screen_stack[0].set_class(name == "Details", "-details")
+        self.show_subject()
+        self.tabs.update()
+
+    @on(Tabs.Pressed)
+    def _tab_pressed(self, message: Tabs.Pressed) -> None:
+        self.show_pane(message.name)
+
+    # The filter line
+
+    @on(FilterTyped)
+    def _typed(self, message: FilterTyped) -> None:
+        self.session.check(message.text, message.position)
+        self._say_count()
+
+    @on(FilterChecked)
+    def _checked(self, message: FilterChecked) -> None:
+        if message.text != self.filter.value:
+            return
+        check, scrolled = message.check, int(self.filter.scroll_offset.x)
+        self.filter_state.state = check.state
+        before = width_of(message.text[: check.column])
+        length = width_of(message.text[check.column : check.column + check.length])
+        self.filter_words.say(check, before - scrolled, length)
+        items = [item for item in message.completions if item.text != message.text[item.start : item.stop]]
+        if self.filter.has_focus and items:
+            region = self.filter.region
+            x = region.x + width_of(message.text[: items[0].start]) - scrolled
+            self.completions.show(items, x - 1, region.y + 1)
+        else:
+            self.completions.close()
+        self._say_count()
+
+    @on(FilterSubmitted)
+    def _submitted(self, message: FilterSubmitted) -> None:
+        if self.filter_state.state in ("bad", "incomplete"):
+            self.say(f"this filter is {self.filter_state.state}; the list is unchanged")
+            return
+        self.filter.remember(message.text)
+        self.apply(message.text)
+        self.rows.focus()
+
+    @on(FilterInput.Left)
+    def _filter_left(self) -> None:
+        self.rows.focus()
+
+    # Ordering
+
+    def order_by(self, name: str, expression: str, descending: bool) -> None:
+        """Order the list by a column, or by any field expression."""
+        state = self.state
+        state.sort = "" if expression == "number" and not descending else expression
+        state.descending = descending
+        state.order = f"{name} {'↓' if descending else '↑'}" if state.sort else ""
+        self.header.order, self.header.descending = name, descending
+        self.apply(self.applied)
+
+    @on(ListHeader.Pressed)
+    def _heading_pressed(self, message: ListHeader.Pressed) -> None:
+        column = next(column for column in COLUMNS if column.name == message.column)
+        again = self.header.order == column.name
+        self.order_by(column.name, column.sort, not self.header.descending if again else False)
+
+
+def load_pane(where: str) -> Pane:
+    """Import and build a pane: `norms:Norms` in `tui.panes`."""
+    import importlib
+
+    module, _, name = where.partition(":")
+    kind: Any = getattr(importlib.import_module(f"tensorshark.tui.panes.{module}"), name)
+    pane = kind()
+    assert isinstance(pane, Pane)
+    return pane

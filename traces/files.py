@@ -177,10 +177,10 @@ def list_dir(path: Path) -> list[str]:
 
 def reading(path: Path, error: OSError) -> TensorsharkError:
     """The error to raise when `path` cannot be read."""
+    if error.errno == errno.ELOOP or path.is_symlink():
+        return UntrustedError(f"{shown(path)}: a symbolic link; refused")
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return NotFoundError(f"{shown(path)}: no such file or folder")
-    if error.errno == errno.ELOOP:
-        return UntrustedError(f"{shown(path)}: a symbolic link; refused")
     return StorageError(f"{shown(path)}: cannot be read: {error.strerror}")
 
 

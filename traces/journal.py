@@ -135,14 +135,16 @@ class Journal:
         self.folder = capture / "journal"
         self.files: dict[str, JournalFile] = {}
         """File name -> how far it was read."""
+        self._added: list[JournalEntry] = []
+        """Read, but not returned yet when a file after it could not be read."""
 
     def refresh(self) -> list[JournalEntry]:
         """Entries that were added since the last call, file by file."""
-        added: list[JournalEntry] = []
         for name in list_dir(self.folder):
             if name.endswith(SUFFIX):
                 file = self.files.setdefault(name, JournalFile(self.folder / name))
-                added += file.refresh(self.capture)
+                self._added += file.refresh(self.capture)
+        added, self._added = self._added, []
         return added
 
     def problems(self) -> list[str]:

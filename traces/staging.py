@@ -30,13 +30,20 @@ class Staging:
         make_dir(self.root)
         self.name, self._lock = self._claim()
         self.folder = self.root / self.name
-        make_dir(self.folder)
+        try:
+            make_dir(self.folder)
+        except BaseException:
+            self.close()
+            raise
 
-    def close(self) -> None:
-        """Remove the folder and let go of the lock; idempotent."""
+    def close(self, settled: bool = True) -> None:
+        """Remove the folder and let go of the lock; idempotent.
+
+        The lock file itself stays when not `settled`: to the next writer this one was killed.
+        """
         lock, self._lock = self._lock, -1
         if lock >= 0:
-            _remove(self.root, self.name, lock)
+            _remove(self.root, self.name, lock, settled)
 
     def __enter__(self) -> Staging:
         return self
@@ -111,10 +118,11 @@ def _flock(fd: int) -> int:
     return 0
 
 
-def _remove(root: Path, name: str, lock: int) -> None:
+def _remove(root: Path, name: str, lock: int, settled: bool = True) -> None:
     shutil.rmtree(root / name, ignore_errors=True)
-    with suppress(OSError):
-        (root / f"{name}{_LOCK}").unlink()
+    if settled:
+        with suppress(OSError):
+            (root / f"{name}{_LOCK}").unlink()
     os.close(lock)
 
 

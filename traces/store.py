@@ -63,7 +63,7 @@ class Sizes:
 
 
 class Capture:
-    """A folder `NAME.tshark/`, for any thread. Opening reads one small file, the rest is read when asked for."""
+    """A folder `NAME.tshark/`, for any thread. Opening reads one small file, the rest is read on demand."""
 
     def __init__(self, path: Path, record: CaptureRecord) -> None:
         self.path = path

@@ -45,7 +45,8 @@ MAX_HEADER = 8 << 20
 MAX_TENSORS = 65_536
 MAX_RANK = 8
 MAX_DIM = 1 << 31
-MAX_NUMEL = 1 << 36
+MAX_NBYTES = 8 << 30
+"""Of one tensor: it is read into memory."""
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}(\.[A-Za-z0-9_]{1,64}){0,7}")
 
@@ -194,7 +195,8 @@ def split(tensors: Mapping[str, Array]) -> tuple[dict[str, Array], list[DerivedT
 
 def rebuild(parts: Sequence[Array]) -> Array:
     """Left to right in the parts' own type; a single part is itself."""
-    return reduce(np.add, parts)
+    with np.errstate(all="ignore"):  # an overflow is a value like any other here
+        return reduce(np.add, parts)
 
 
 def digest(array: Array) -> str:
@@ -230,8 +232,7 @@ def _is_sum(array: Array, parts: Sequence[Array | None]) -> bool:
         part.dtype != array.dtype or part.shape != array.shape for part in present
     ):
         return False
-    with np.errstate(all="ignore"):
-        total = rebuild(present)
+    total = rebuild(present)
     if not np.array_equal(_bits(total), _bits(array)):
         return False
     # Which NaN a sum of NaNs is differs between processors; such a tensor is stored.
@@ -284,10 +285,12 @@ def _entry(name: str, fields: object, base: int, where: str) -> Entry:
         raise refuse("not an allowed shape")
     if not _counts(offsets) or len(offsets) != 2:
         raise refuse("not a pair of offsets")
-    numel = math.prod(shape)
-    if numel > MAX_NUMEL or offsets[1] - offsets[0] != numel * dtype.itemsize:
+    nbytes = math.prod(shape) * dtype.itemsize
+    if offsets[1] - offsets[0] != nbytes:
         raise refuse("shape, type and offsets disagree")
-    return Entry(dtype, tuple(shape), base + offsets[0], numel * dtype.itemsize)
+    if nbytes > MAX_NBYTES:
+        raise refuse(f"{nbytes:,} bytes; the cap is {MAX_NBYTES:,}")
+    return Entry(dtype, tuple(shape), base + offsets[0], nbytes)
 
 
 def _counts(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ MANIFEST = "trace.json"
 TENSORS = "tensors.safetensors"
 STATS = "stats.safetensors"
 MAX_STATS = 1 << 30
+MAX_PARTS = 8
 CACHE_BYTES = 128 << 20
 """How much of a trace's tensors is kept in memory, so that rebuilding every residual is linear."""
 
@@ -32,7 +34,7 @@ _RESTORE = "capture it again or restore it from a copy"
 
 
 class Trace:
-    """One trace. Arrays are read-only numpy arrays in the stored type; every byte was hash-checked."""
+    """One trace, for any thread. Arrays are read-only, in the stored type, and were checked byte by byte."""
 
     def __init__(self, capture: Capture, manifest: TraceManifest, number: int = 0) -> None:
         self.capture = capture
@@ -42,6 +44,7 @@ class Trace:
         self.folder = folder(capture.path, manifest.id)
         self._cache: OrderedDict[str, Array] = OrderedDict()
         self._entries: dict[str, Entry] = {}
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Trace {self.id} of {self.capture.path.name}>"
@@ -98,14 +101,15 @@ class Trace:
 
     def load(self, name: str) -> Array:
         """One tensor, e.g. (pos, d_model). NotFoundError, or IntegrityError naming the trace."""
-        if name in self._cache:
-            self._cache.move_to_end(name)
-            return self._cache[name]
         if name not in self._stored and name not in self._derived:
             raise NotFoundError(f"trace {self.id} has no tensor {safe_text(name, 80)!r}; {self._offer()}")
-        with blamed(self.id), self._open() as file:
-            self._entries = self._entries or self._header(file)
-            return self._rebuild(name, file) if name in self._derived else self._read(name, file)
+        with self._lock:
+            if name in self._cache:
+                self._cache.move_to_end(name)
+                return self._cache[name]
+            with blamed(self.id), self._open() as file:
+                self._entries = self._entries or self._header(file)
+                return self._rebuild(name, file) if name in self._derived else self._read(name, file)
 
     @cached_property
     def stats(self) -> Mapping[str, Array]:
@@ -238,8 +242,8 @@ def check(manifest: TraceManifest, trace_id: str) -> None:
             kind = (tensor.dtype, tensor.shape)
             if tensor.name in seen or any(seen.get(part) != kind for part in parts):
                 raise UntrustedError(f"trace {trace_id}: {tensor.name} is listed twice or cannot be rebuilt")
-            if isinstance(tensor, DerivedTensor) and not parts:
-                raise UntrustedError(f"trace {trace_id}: {tensor.name} is made of nothing")
+            if isinstance(tensor, DerivedTensor) and not 1 <= len(parts) <= MAX_PARTS:
+                raise UntrustedError(f"trace {trace_id}: {tensor.name} is the sum of {len(parts)} tensors")
             seen[tensor.name] = kind
     except UsageError as error:
         raise UntrustedError(f"trace {trace_id}: {error}") from None

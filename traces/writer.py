@@ -65,6 +65,8 @@ class Writer:
         self._journal = JournalWriter(
             capture.path / "journal", self._staging.name, capture.uuid, tool(), sync=sync
         )
+        self._unsettled = False
+        """True while a trace is in place and its line is not written: then the next writer has work."""
         self._known = set(capture.ids())
         try:
             self._take_over()
@@ -100,14 +102,16 @@ class Writer:
         except StorageError:
             with suppress(OSError):  # no line, no trace; if even this fails, the next writer takes it over
                 final.rename(staged)
+                self._unsettled = False
                 shutil.rmtree(staged, ignore_errors=True)
             raise
+        self._unsettled = False
         return full
 
     def close(self) -> None:
         """Remove this writer's staging; idempotent."""
         self._journal.close()
-        self._staging.close()
+        self._staging.close(settled=not self._unsettled)
 
     def __enter__(self) -> Writer:
         return self
@@ -123,10 +127,10 @@ class Writer:
         """Write the three files; returns the full manifest and what its own file is."""
         stored, derived, digests = safetensors.split(tensors)
         main = safetensors.write(staged / TENSORS, stored, digests, self._sync)
-        side = safetensors.write(staged / STATS, stats, sync=self._sync)
-        full = msgspec.structs.replace(
-            manifest, tensors=main.tensors, derived=derived, files=[main.file, side.file]
-        )
+        files = [main.file]
+        if stats:
+            files.append(safetensors.write(staged / STATS, stats, sync=self._sync).file)
+        full = msgspec.structs.replace(manifest, tensors=main.tensors, derived=derived, files=files)
         check(full, manifest.id)
         try:
             data = encode(full)
@@ -147,9 +151,11 @@ class Writer:
         """Rename into place and flush; False when another writer was first."""
         if make_dir(final.parent) and self._sync:
             fsync_dir(self._traces)
+        self._unsettled = True
         try:
             staged.rename(final)
         except OSError as error:
+            self._unsettled = False
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
                 return False
             raise
@@ -222,8 +228,14 @@ class Writer:
 
     def _line(self, manifest: TraceManifest, itself: StoredFile) -> None:
         """The journal line, which makes the trace count."""
-        size = sum(file.size for file in manifest.files) + itself.size
-        self._journal.append(manifest.id, itself.sha256, size, plain_bytes(manifest))
+        sizes = {file.name: file.size for file in (*manifest.files, itself)}
+        self._journal.append(
+            manifest.id,
+            itself.sha256,
+            size=sum(sizes.values()),
+            tensors=sizes[TENSORS],
+            plain=plain_bytes(manifest),
+        )
         self._known.add(manifest.id)
 
     def _verify(self, place: Path, trace_id: str) -> tuple[TraceManifest, StoredFile]:

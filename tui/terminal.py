@@ -86,6 +86,9 @@ class SafeApp(App[None]):
     NAME = "workbench"
     """What a crash report says was running."""
 
+    _farewell = ""
+    """What is left to say when the screen is restored."""
+
     def get_driver_class(self) -> type[Driver]:
         """SafeDriver, unless the environment names another one (textual-serve does)."""
         if DRIVER is not None:
@@ -125,16 +128,22 @@ class SafeApp(App[None]):
         super().copy_to_clipboard(text)
 
     def _handle_exception(self, error: Exception) -> None:
-        """Anything raised in a handler, a render or a worker ends here: say where, not with what."""
+        """Anything raised in a handler, a render or a worker ends here: say where, not with what.
+
+        Only the first is reported: what follows is usually its consequence.
+        """
         if self._exception is None:
             self._exception = error
             self._exception_event.set()
-        cause = error.error if isinstance(error, WorkerFailed) else error
-        self._return_code = crash.exit_code(cause)
-        self._exit_renderables.append(Text(crash.report(cause, self.NAME)))
+            cause = error.error if isinstance(error, WorkerFailed) else error
+            self._return_code = crash.exit_code(cause)
+            self._farewell = crash.report(cause, self.NAME)
         self._close_messages_no_wait()
 
     def _print_error_renderables(self) -> None:
         """After the screen is restored; the terminal may be gone by then."""
         with suppress(OSError):
             super()._print_error_renderables()
+        if self._farewell:
+            crash.say(self._farewell)
+            self._farewell = ""

@@ -178,7 +178,7 @@ class _Pass:
         arrays: dict[int, Array] = {}
         for tensor in self.tensors.values():
             if id(tensor) not in arrays:
-                arrays[id(tensor)] = _numpy(tensor)
+                arrays[id(tensor)] = to_numpy(tensor)
         rows = []
         for row, length in enumerate(lengths):
             cut = {key: _without_padding(array[row], length) for key, array in arrays.items()}
@@ -201,7 +201,7 @@ def _without_padding(array: Array, length: int) -> Array:
     return np.ascontiguousarray(array[:length] if array.ndim == 2 else array[:, :length, :length])
 
 
-def _numpy(tensor: Tensor) -> Array:
+def to_numpy(tensor: Tensor) -> Array:
     """The same bits as numpy; bfloat16 through its integer view."""
     host = tensor.cpu()
     if host.dtype == torch.bfloat16:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import inspect
 import json
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tensorshark.forensics.capture.hashes import stored_files
 from tensorshark.forensics.capture.layout import Layout, block_modules, layout_of
 from tensorshark.forensics.capture.models import Source, weight_files
-from tensorshark.forensics.capture.settings import CaptureSettings
+from tensorshark.forensics.capture.settings import CaptureSettings, OnProgress, Progress, no_progress
 from tensorshark.traces.errors import NotFoundError, UsageError
 from tensorshark.traces.manifest import StoredFile
 from tensorshark.traces.text import safe_text
@@ -48,6 +51,8 @@ class LoadedModel:
     device: torch.device
     dtype: str
     """What it computes in: `float32`, `bfloat16` or `float16`."""
+    checkpoint_dtype: str
+    """What the weights were published in, as the configuration says; empty when it does not."""
     fingerprint: str
     weights: list[StoredFile]
     tokenizer_sha256: str
@@ -75,7 +80,7 @@ class LoadedModel:
         return template if isinstance(template, str) else None
 
 
-def load(source: Source, settings: CaptureSettings) -> LoadedModel:
+def load(source: Source, settings: CaptureSettings, on_progress: OnProgress = no_progress) -> LoadedModel:
     """Load weights and tokenizer from this machine only; nothing is fetched here.
 
     Raises NotFoundError or UsageError, naming the model, when it cannot be loaded or is no decoder.
@@ -84,9 +89,10 @@ def load(source: Source, settings: CaptureSettings) -> LoadedModel:
 
     quiet_transformers()
     device = _device(settings.device)
-    model, tokenizer = _from_files(source, settings, getattr(torch, settings.dtype))
+    model, tokenizer = _from_files(source, settings, getattr(torch, settings.dtype), on_progress)
+    config_file = _config_file(source)
     model.to(device)  # type: ignore[arg-type]  # the decorated method loses its types
-    model.eval().requires_grad_(False)
+    model.requires_grad_(False).eval()  # type: ignore[no-untyped-call]
     config = model.config.get_text_config()
     layout = layout_of(model)
     unembed: Any = model.get_submodule(layout.unembed)
@@ -99,7 +105,8 @@ def load(source: Source, settings: CaptureSettings) -> LoadedModel:
         layout=layout,
         device=device,
         dtype=settings.dtype,
-        fingerprint=_fingerprint(source, weights),
+        checkpoint_dtype=str(config_file.get("dtype") or config_file.get("torch_dtype") or ""),
+        fingerprint=_fingerprint(config_file, weights),
         weights=weights,
         tokenizer_sha256=_tokenizer_sha256(source, weights),
         layers=len(block_modules(model, layout)),
@@ -121,6 +128,24 @@ def quiet_transformers() -> None:
     warnings.filterwarnings("ignore", module=r"(transformers|gguf|torch)\b.*")
 
 
+@contextmanager
+def reading_gguf(on_progress: OnProgress = no_progress) -> Iterator[None]:
+    """While transformers reads a GGUF file: its bar on stderr becomes our progress."""
+    module: Any = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+    original = module.tqdm
+
+    def counted(tensors: Sequence[Any], **_: Any) -> Iterator[Any]:
+        for done, tensor in enumerate(tensors):
+            on_progress(Progress("model", "dequantising", done, len(tensors)))
+            yield tensor
+
+    module.tqdm = counted
+    try:
+        yield
+    finally:
+        module.tqdm = original
+
+
 def clear_quantisation(model: Any) -> None:
     """Forget that the weights came quantised: they are plain now, and saving must not refuse them."""
     for name in ("hf_quantizer", "quantization_method"):
@@ -132,7 +157,7 @@ def clear_quantisation(model: Any) -> None:
 
 
 def _from_files(
-    source: Source, settings: CaptureSettings, dtype: torch.dtype
+    source: Source, settings: CaptureSettings, dtype: torch.dtype, on_progress: OnProgress
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -147,7 +172,8 @@ def _from_files(
         weights_options["use_safetensors"] = None if settings.allow_pickle else True
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.folder, **options)
-        model = AutoModelForCausalLM.from_pretrained(source.folder, **options, **weights_options)
+        with reading_gguf(on_progress) if source.gguf else nullcontext():
+            model = AutoModelForCausalLM.from_pretrained(source.folder, **options, **weights_options)
     except OSError as error:
         raise NotFoundError(f"{_named(source)}: cannot be loaded: {_first_line(error)}") from None
     except (ValueError, KeyError, ImportError, RuntimeError) as error:
@@ -179,13 +205,23 @@ def _max_positions(config: Any) -> int:
     return 0
 
 
-def _fingerprint(source: Source, weights: list[StoredFile]) -> str:
-    """sha256 over the hashes of the weight files and the configuration (which a GGUF file contains)."""
-    config: dict[str, Any] = {}
-    if not source.gguf:
-        config = json.loads((source.folder / "config.json").read_bytes())
-        config = {key: value for key, value in config.items() if key not in _CONFIG_NOISE}
-    identity = {"weights": sorted(file.sha256 for file in weights), "config": config}
+def _config_file(source: Source) -> dict[str, Any]:
+    """config.json as it is on disk; a GGUF file contains its own, and this is empty."""
+    if source.gguf:
+        return {}
+    try:
+        config: dict[str, Any] = json.loads((source.folder / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise NotFoundError(
+            f"{_named(source)}: its config.json cannot be read: {_first_line(error)}"
+        ) from None
+    return config
+
+
+def _fingerprint(config: dict[str, Any], weights: list[StoredFile]) -> str:
+    """sha256 over the hashes of the weight files and the configuration."""
+    kept = {key: value for key, value in config.items() if key not in _CONFIG_NOISE}
+    identity = {"weights": sorted(file.sha256 for file in weights), "config": kept}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

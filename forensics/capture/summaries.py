@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def residual_stats(x: Tensor) -> tuple[Tensor, Tensor]:
-    """L2 norm and largest magnitude over the last axis, float32: (batch, pos, d_model) -> two of (batch, pos).
+    """L2 norm and largest magnitude over the last axis: (batch, pos, d_model) -> two of (batch, pos).
 
     NaN and infinity go through, so that they are seen.
     """

@@ -64,13 +64,13 @@ def _child() -> None:
     try:
         texts = []
         for conversation in request["conversations"]:
-            rendered, _ = render_jinja_template(
+            rendered: Any = render_jinja_template(
                 conversations=[conversation],
                 chat_template=request["template"],
                 add_generation_prompt=conversation[-1]["role"] != "assistant",
                 **request["special_tokens"],
             )
-            texts.append(rendered[0])
+            texts.append(rendered[0][0])  # of (texts, generation indices)
         reply: dict[str, Any] = {"texts": texts}
     except MemoryError:
         reply = {"error": f"more than {MEMORY:,} bytes of memory"}

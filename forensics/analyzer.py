@@ -41,6 +41,8 @@ class Option:
     help: str
     choices: tuple[OptionValue, ...] = ()
     """When not empty, the only values allowed."""
+    kind: Literal["", "position"] = ""
+    """`position`: text for `ViewTrace.positions`, checked before anything runs."""
 
 
 PAIR = (

@@ -18,6 +18,7 @@ from tensorshark.forensics.analyzer import API_VERSION, Analyzer, Option, Option
 from tensorshark.forensics.gather import Problem, gather, merge
 from tensorshark.forensics.outline import Outline
 from tensorshark.forensics.positions import NoSuchPositionError
+from tensorshark.forensics.positions import check as check_position
 from tensorshark.forensics.results import Failed, NotApplicable, NotCaptured, Result, checked
 from tensorshark.forensics.view import View
 from tensorshark.traces.errors import AnalyzerError, NotFoundError, TensorsharkError, UsageError
@@ -83,6 +84,14 @@ def load(name: str) -> type[Analyzer]:
                 f"{name} cannot be used: option {option.name} has a {type(option.default).__name__}"
             )
     return cls
+
+
+def declared(name: str) -> tuple[Option, ...] | None:
+    """The options of an analyzer; None where it cannot be loaded, which `run` then says."""
+    try:
+        return load(name).all_options()
+    except AnalyzerError:
+        return None
 
 
 def parse_options(options: Iterable[Option], raw: Mapping[str, str]) -> dict[str, OptionValue]:
@@ -219,6 +228,8 @@ def _typed(option: Option, text: str) -> OptionValue:
     if value is None or (option.choices and value not in option.choices):
         allowed = ", ".join(str(choice) for choice in option.choices) or f"expected {_WANTED[kind]}"
         raise UsageError(f"option {option.name} cannot be {safe_text(text, 80)!r}; {allowed}")
+    if option.kind == "position":
+        check_position(text)
     return value
 
 

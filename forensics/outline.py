@@ -31,12 +31,14 @@ class OptionOutline(msgspec.Struct, frozen=True):
     default: OptionValue
     help: str
     choices: list[OptionValue]
+    kind: str
+    """`position` for text that names tokens, else empty."""
 
     @classmethod
     def of(cls, option: Option) -> OptionOutline:
         """The outline of a declared option."""
         kind = type(option.default).__name__
-        return cls(option.name, kind, option.default, option.help, list(option.choices))
+        return cls(option.name, kind, option.default, option.help, list(option.choices), option.kind)
 
 
 class FieldOutline(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ import io
 import json
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -54,19 +54,23 @@ def to_text(result: Result) -> str:
 def to_csv(result: Result) -> str:
     """The result as CSV with a header line; a heatmap has a line per cell, Lines a line per x."""
     header, rows = _records(result)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_csv(name) for name in header])
-    writer.writerows([_csv(value) for value in row] for row in rows)
-    return out.getvalue()
+    return "".join(f"{line}\n" for line in csv_lines(header, rows))
 
 
-def to_json(result: Result) -> str:
+def csv_lines(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Iterator[str]:
+    """Lines of CSV without their line ends; safe to print, and safe to open in a spreadsheet."""
+    for row in (header, *rows):
+        out = io.StringIO()
+        csv.writer(out, lineterminator="").writerow([_csv(value) for value in row])
+        yield out.getvalue()
+
+
+def to_json(result: msgspec.Struct) -> str:
     """The result as one line of JSON."""
     return json.dumps(to_data(result), allow_nan=False)
 
 
-def to_data(result: Result) -> object:
+def to_data(result: msgspec.Struct) -> object:
     """The result as plain JSON types."""
     return _finite(msgspec.to_builtins(result))
 
@@ -192,7 +196,8 @@ def _records(result: Result) -> tuple[list[str], Iterable[Sequence[Cell]]]:
             cells = {"number": result.number or None, "trace": result.trace, **result.cells}
             return list(cells), [list(cells.values())]
         case Lines():
-            columns = zip(result.x, *(line.y for line in result.series), strict=True)
+            x = (int(value) if value.is_integer() else value for value in result.x)
+            columns = zip(x, *(line.y for line in result.series), strict=True)
             return [result.x_label, *(line.name for line in result.series)], columns
         case Heatmap():
             return [result.row_label, result.column_label, result.unit or "value", "text"], (

@@ -31,7 +31,7 @@ class AttentionEntropy(Analyzer):
 
     name = "entropy"
     needs = Needs(stats=["attn.entropy", "attn.entropy_rest", "attn.sink"])
-    options = [Option("position", "-1", "which tokens ask: -1, prompt[-1], response[:], all[:]")]
+    options = [Option("position", "-1", "which tokens: -1, prompt[-1], response[:], all[:]", kind="position")]
     fields = [
         Field("entropy.entropy", float, axes=("layer", "head", "pos"), help="of the whole row", unit="nats"),
         Field(

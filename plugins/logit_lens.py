@@ -32,7 +32,7 @@ class LogitLens(Analyzer):
     name = "logit-lens"
     needs = Needs(sites=["resid_post"], lens=True)
     options = [
-        Option("position", "-1", "which tokens: -1, prompt[-1], response[:], all[:]"),
+        Option("position", "-1", "which tokens: -1, prompt[-1], response[:], all[:]", kind="position"),
         Option("top_k", 3, "how many tokens of each layer"),
         Option("track", "", "rank this token instead of the last layer's first: its text, or #ID"),
     ]

@@ -23,7 +23,7 @@ class Norms(Analyzer):
     name = "norms"
     needs = Needs(sites=["resid_post"])
     options = [
-        Option("position", "-1", "which tokens: -1, prompt[-1], response[:], all[:]"),
+        Option("position", "-1", "which tokens: -1, prompt[-1], response[:], all[:]", kind="position"),
         Option("by", "category", "label whose values get a line each in the overview"),
     ]
     fields = [Field("norms.growth", float, axes=("pos",), help="norm of resid_post, last layer over first")]

@@ -1,0 +1,104 @@
+"""Fewer bytes for the same picture: over SSH every cursor move is paid for in bytes.
+
+Rich resets after each run of text and then says the whole style again. Here only what differs from the style
+that the terminal already has is said; cursor movements and text pass unchanged.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+_SGR = re.compile(r"\x1b\[([0-9;]*)m")
+_MOVES = re.compile(r"(?:\x1b\[\d+;\d+H|\n)*")
+
+
+class Look(NamedTuple):
+    """A terminal's style."""
+
+    attributes: frozenset[str] = frozenset()
+    """SGR codes such as `1` for bold."""
+    text: str = ""
+    """SGR code of the text's colour; empty for the terminal's own."""
+    ground: str = ""
+    """SGR code of the background; empty for the terminal's own."""
+
+
+PLAIN = Look()
+
+
+def thrifty(frame: str) -> str:
+    """`frame` with the shortest style changes we know; it begins and ends in the terminal's own style.
+
+    A style code that is not understood leaves the frame as it was.
+    """
+    parts = _SGR.split(frame)  # text, codes, text, codes, ..., text
+    if len(parts) == 1:
+        return frame
+    out = []
+    has = wants = PLAIN
+    for index, part in enumerate(parts):
+        if index % 2:
+            look = _look(part)
+            if look is None:
+                return frame
+            wants = look if part in ("", "0") else _over(wants, look)
+        elif part:
+            if wants != has and not _MOVES.fullmatch(part):
+                out.append(_change(has, wants))
+                has = wants
+            out.append(part)
+    if has != PLAIN:
+        out.append("\x1b[m")
+    return "".join(out)
+
+
+@lru_cache(4096)
+def _look(codes: str) -> Look | None:
+    """What one style sequence sets; None when it has a code that we do not know."""
+    attributes, text, ground = set(), "", ""
+    rest = codes.split(";") if codes not in ("", "0") else []
+    while rest:
+        code = rest.pop(0)
+        if code in ("38", "48"):
+            count = {"2": 4, "5": 2}.get(rest[0] if rest else "", 0)
+            if not count or len(rest) < count:
+                return None
+            color = ";".join([code, *rest[:count]])
+            del rest[:count]
+            text, ground = (color, ground) if code == "38" else (text, color)
+        elif not code.isdecimal():
+            return None
+        elif 30 <= int(code) <= 37 or 90 <= int(code) <= 97 or code == "39":
+            text = code
+        elif 40 <= int(code) <= 47 or 100 <= int(code) <= 107 or code == "49":
+            ground = code
+        elif 1 <= int(code) <= 9:
+            attributes.add(code)
+        else:
+            return None
+    return Look(frozenset(attributes), text, ground)
+
+
+def _over(under: Look, look: Look) -> Look:
+    """A style set on top of another."""
+    if under == PLAIN:
+        return look
+    return Look(under.attributes | look.attributes, look.text or under.text, look.ground or under.ground)
+
+
+@lru_cache(4096)
+def _change(has: Look, wants: Look) -> str:
+    """The shortest sequence from one style to another."""
+    if wants == PLAIN:
+        return "\x1b[m"
+    fresh = ["0", *sorted(wants.attributes), wants.text, wants.ground]
+    if has.attributes - wants.attributes:
+        return f"\x1b[{';'.join(code for code in fresh if code)}m"
+    step = sorted(wants.attributes - has.attributes)
+    if wants.text != has.text:
+        step.append(wants.text or "39")
+    if wants.ground != has.ground:
+        step.append(wants.ground or "49")
+    return f"\x1b[{';'.join(step)}m"

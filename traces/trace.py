@@ -207,10 +207,10 @@ class Trace:
         return self._stored[name] if name in self._stored else self._derived[name].sha256
 
     def _keep(self, name: str, array: Array) -> Array:
-        """Into the cache; the oldest go, the last two stay however large they are."""
+        """Into the cache; the oldest go, but however large they are a block's four sites stay."""
         self._cache[name] = array
         size = sum(kept.nbytes for kept in self._cache.values())
-        while size > CACHE_BYTES and len(self._cache) > 2:
+        while size > CACHE_BYTES and len(self._cache) > len(sites.DEFAULT_SITES):
             size -= self._cache.popitem(last=False)[1].nbytes
         return array
 

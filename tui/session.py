@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -49,9 +50,12 @@ class Session:
         self._selects = Newest("select")
         self._checks = Newest("check")
 
-    def open(self) -> None:
-        """Open the capture and then watch it, in a thread. Answers with CaptureOpened, then CaptureGrew."""
-        threading.Thread(target=self._open, name="follow", daemon=True).start()
+    def open(self, module: str = "") -> None:
+        """Open the capture and then watch it, in a thread. Answers with CaptureOpened, then CaptureGrew.
+
+        `module` is imported first: the pane that will be asked for as soon as the capture is open.
+        """
+        threading.Thread(target=self._open, args=(module,), name="follow", daemon=True).start()
 
     def close(self) -> None:
         """Stop the threads and the engine's worker."""
@@ -103,10 +107,12 @@ class Session:
             lambda: self._post(TraceLoaded(ticket, trace, subject(engine, trace, other))) and None
         )
 
-    def _open(self) -> None:
-        try:
-            from tensorshark.forensics.engine import Engine
+    def _open(self, module: str) -> None:
+        from tensorshark.forensics.engine import Engine
 
+        if module:
+            importlib.import_module(module)
+        try:
             self.engine = engine = Engine(self.path)
         except (TensorsharkError, OSError) as error:
             self._post(CaptureOpened(reason(error)))

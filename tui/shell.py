@@ -120,8 +120,8 @@ class Shell(SafeApp):
     def on_mount(self) -> None:
         """Give the list the keys; the capture is opened once the first screen is out."""
         self.rows.focus()
-        self.show_pane(self.pane_name)
-        self.call_after_refresh(self.session.open)
+        self.show_subject()
+        self.call_after_refresh(self.session.open, f"tensorshark.tui.panes.{self.pane_name.lower()}")
 
     def on_unmount(self) -> None:
         """Let the threads and the worker go."""
@@ -183,6 +183,7 @@ class Shell(SafeApp):
             self.rows.refresh()
         else:
             self.rows.empty = "no traces yet"
+            self.show_pane(self.pane_name)
             self._count()
             self.apply(self.applied)
         self.refresh_lines()

@@ -1,7 +1,7 @@
 """Fewer bytes for the same picture: over SSH every cursor move is paid for in bytes.
 
 Rich resets after each run of text and then says the whole style again. Here only what differs from the style
-that the terminal already has is said; cursor movements and text pass unchanged.
+that the terminal already has is said, and no newline before a cursor movement; text passes unchanged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 _SGR = re.compile(r"\x1b\[([0-9;]*)m")
+_OFF = {"1": "22", "2": "22", "3": "23", "4": "24", "5": "25", "7": "27", "8": "28", "9": "29"}
+"""What switches an attribute off again."""
 _MOVES = re.compile(r"(?:\x1b\[\d+;\d+H|\n)*")
+_NEWLINE = re.compile(r"\n(?=\x1b\[\d+;\d+H)")
+"""Before a cursor movement to a place; it says nothing then."""
 
 
 class Look(NamedTuple):
@@ -48,7 +52,7 @@ def thrifty(frame: str) -> str:
             if wants != has and not _MOVES.fullmatch(part):
                 out.append(_change(has, wants))
                 has = wants
-            out.append(part)
+            out.append(_NEWLINE.sub("", part))
     if has != PLAIN:
         out.append("\x1b[m")
     return "".join(out)
@@ -74,7 +78,7 @@ def _look(codes: str) -> Look | None:
             text = code
         elif 40 <= int(code) <= 47 or 100 <= int(code) <= 107 or code == "49":
             ground = code
-        elif 1 <= int(code) <= 9:
+        elif code in _OFF:
             attributes.add(code)
         else:
             return None
@@ -93,12 +97,13 @@ def _change(has: Look, wants: Look) -> str:
     """The shortest sequence from one style to another."""
     if wants == PLAIN:
         return "\x1b[m"
-    fresh = ["0", *sorted(wants.attributes), wants.text, wants.ground]
-    if has.attributes - wants.attributes:
-        return f"\x1b[{';'.join(code for code in fresh if code)}m"
-    step = sorted(wants.attributes - has.attributes)
+    off = {_OFF[code] for code in has.attributes - wants.attributes}
+    # 22 switches both bold and faint off; say again which of them stays.
+    kept = {code for code in wants.attributes & has.attributes if _OFF[code] in off}
+    step = [*sorted(off), *sorted(wants.attributes - has.attributes | kept)]
     if wants.text != has.text:
         step.append(wants.text or "39")
     if wants.ground != has.ground:
         step.append(wants.ground or "49")
-    return f"\x1b[{';'.join(step)}m"
+    fresh = [code for code in ("0", *sorted(wants.attributes), wants.text, wants.ground) if code]
+    return f"\x1b[{min(';'.join(step), ';'.join(fresh), key=len)}m"

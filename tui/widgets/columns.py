@@ -69,7 +69,7 @@ def _probability(row: TraceRow, width: int, palette: Palette) -> Cell:
     p = row.next_p
     if p is None or not math.isfinite(p) or not row.next_token:
         return "", palette.style("dim")
-    return ("1.0" if p >= 0.995 else f"{p:.2f}"[1:]), palette.style("accent" if p >= 0.5 else "dim")
+    return ("1.0" if p >= 0.995 else f"{p:.2f}"[1:]), palette.style("text")
 
 
 def _norms(row: TraceRow, width: int, palette: Palette) -> Cell:
@@ -97,7 +97,7 @@ COLUMNS = (
     Column("prompt", "prompt", 0, "prompt", _prompt),
 )
 """In the order of the screen."""
-SLIM = {"norm": ("norm", 10), "next": ("next", 8)}
+SLIM = {"norm": ("norm", 8), "next": ("next", 8)}
 """Title and width where the list is narrower than SLIM_BELOW."""
 SLIM_BELOW = 110
 """Cells."""

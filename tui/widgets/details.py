@@ -187,7 +187,7 @@ class Details(ScrollView, can_focus=True, inherit_bindings=False):
             return Strip.blank(width, self.rich_style)
         node, here = self.nodes[index], index == self.index
         sign = " " if node.open is None else ("▾" if node.open else "▸")
-        names = max(13, min(21, width * 2 // 5))
+        names = max(17, min(22, width * 2 // 5))
         name = fit(node.name, max(1, names - 3 - 2 * node.depth))
         strip = Strip(
             [

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LABEL = "Filter "
 """In front of the line; what stands below is set in by as much."""
+HINT = '/ to type one, e.g. label.category == "injection" and seq_len > 8'
+"""Stands in the line while nothing does."""
 KEEP = 100
 """Filters that are remembered, for the arrow keys."""
 STATES = {
@@ -87,7 +89,7 @@ class FilterInput(Input):
         """Escape was pressed with nothing left to close."""
 
     def __init__(self, completions: Completions, *, id: str | None = None) -> None:
-        super().__init__(id=id, select_on_focus=False, compact=True, max_length=4096)
+        super().__init__(id=id, placeholder=HINT, select_on_focus=False, compact=True, max_length=4096)
         self.cursor_blink = False
         self.highlighter = FilterHighlighter(self)
         self.completions = completions

@@ -36,7 +36,7 @@ KEEP_STRIPS = 512
 class TraceList(ScrollView, can_focus=True, inherit_bindings=False):
     """The rows; `ListHeader` draws their headings."""
 
-    DEFAULT_CSS = "TraceList { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }"
+    DEFAULT_CSS = "TraceList { height: 1fr; overflow-x: hidden; scrollbar-size: 0 0; }"
 
     @dataclass
     class Chosen(Message):
@@ -88,7 +88,7 @@ class TraceList(ScrollView, can_focus=True, inherit_bindings=False):
         self.numbers = numbers
         position = find(numbers, keep) if keep else -1
         self.index = position if position >= 0 else max(0, min(self.index, len(numbers) - 1))
-        self.virtual_size = Size(self.size.width, len(numbers))
+        self.virtual_size = Size(1, len(numbers))
         self._reveal()
         self.refresh()
         self.post_message(self.Chosen(self.number))
@@ -197,9 +197,12 @@ class TraceList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _draw(self, row: TraceRow, here: bool, columns: list[tuple[Column, int]]) -> Strip:
         palette = self.palette
-        cells: list[Cell] = [("▸" if here else " ", palette.style("accent"))]
+        plain = palette.style("text")
+        cells: list[Cell] = [("▸" if here else " ", plain if here else palette.style("dim"))]
         for column, width in columns:
             text, style = column.draw(row, width, palette)
+            if here and column.name != MARK_AFTER:
+                style = plain  # legible on the cursor's ground, and fewer bytes for the row that moves most
             cells.append((fit(text, width, column.right) + " ", style))
             if column.name == MARK_AFTER:
                 cells.append(self._flag(row))
@@ -242,7 +245,7 @@ class TraceList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_resize(self) -> None:
         """Keep the cursor's row on the screen."""
-        self.virtual_size = Size(self.size.width, len(self.numbers))
+        self.virtual_size = Size(1, len(self.numbers))
         self._reveal()
 
     def on_click(self, event: events.Click) -> None:

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PARSING = {
     "Button", "Checkbox", "Collapsible", "Label", "Link", "ListItem", "Markdown", "MarkdownViewer", "Option",
-    "OptionList", "Panel", "Placeholder", "RadioButton", "Rule", "Select", "Static", "Tab", "TabPane", "Toast", "Tree",
+    "OptionList", "Panel", "Placeholder", "RadioButton", "Select", "Static", "Tab", "TabPane", "Tree",
 }  # fmt: skip
 """Constructors that parse a str as markup."""
 METHODS = {
@@ -62,8 +62,10 @@ def _is(node: ast.expr, value: object) -> bool:
 
 
 def _may_parse(node: ast.expr) -> bool:
-    """True for a literal with brackets and for every str that is put together at run time."""
+    """True for all but literals without brackets, and calls that make something else than a str."""
     match node:
+        case ast.Name() | ast.Attribute() | ast.Subscript():
+            return True
         case ast.Constant(value=str(text)):
             return "[" in text
         case ast.JoinedStr() | ast.BinOp():
@@ -84,6 +86,7 @@ def test_no_markup(path: Path) -> None:
     "source",
     [
         "Static(f'{prompt}')",
+        "Static(prompt)",
         "Label(safe_text(prompt))",
         "Static('[b]x[/b]')",
         "table.add_row(str(x))",

@@ -101,7 +101,8 @@ class Norms(Sheet):
     def _summary(self, width: int) -> Line:
         """Every site's norm at the cursor, the cursor's site first."""
         style, parts = self.palette.style, []
-        for rank, site in enumerate(reversed(self._sites())):
+        others = [site for site in self._sites() if site != self._site()]
+        for rank, site in enumerate([self._site(), *others]):
             value = self._at_cursor(site)
             text = "not captured here" if value is None else figure(value)
             gap = "   " if rank else ""
@@ -166,8 +167,8 @@ class Norms(Sheet):
     def _along_tokens(self, site: str) -> tuple[float, ...]:
         layers, norms = self._layers(site), self._norms(site)
         if self.cursor.layer not in layers:
-            return (float("nan"),) * norms.shape[1]
-        return tuple(float(norm) for norm in norms[layers.index(self.cursor.layer)])
+            return (float("nan"),) * len(self.trace.tokens)
+        return tuple(map(float, norms[layers.index(self.cursor.layer)]))
 
     def _grid(self, width: int, room: int, top: int) -> list[Line]:
         """Layer by token, the last layer on top; below it what the shades mean, where there is room."""
@@ -178,9 +179,9 @@ class Norms(Sheet):
         rows = pick_rows(len(layers), max(0, here), room - 1 - explained)
         first = self._window.columns.start if self._window else 0
         columns, cell = pick_columns(
-            norms.shape[1], self.cursor.token, width - 7, widths=(7, 6, 5, 2), first=first, widest=10
+            norms.shape[1], self.cursor.token, width - 8, widths=(7, 6, 5, 2), first=first, widest=10
         )
-        window = Window(rows[::-1], columns, norms.shape[1], cell, gap=0, label=6)
+        window = Window(rows[::-1], columns, norms.shape[1], cell, gap=0, label=7)
         self._window, self._window_top = window, top + 1
         labels, scale = [str(layer) for layer in layers], Scale.of(norms)
         names = [token_text(token) for token in self.trace.tokens]

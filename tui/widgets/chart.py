@@ -172,6 +172,7 @@ def _canvas(series: Sequence[Series], x: Sequence[int], axis: Axis, width: int, 
     import plotext
 
     plotext.clear_figure()
+    plotext.limit_size(False, False)  # else never larger than the terminal, which a thread asks for
     plotext.plotsize(width, height)
     plotext.frame(False)
     plotext.xfrequency(0)
@@ -268,7 +269,7 @@ def _x_axis(chart: Chart, palette: Palette, cursor: int, title: str) -> list[Seg
     line, dim = "".join(cells), palette.style("dim")
     here = spans.get(cursor, range(0))
     return [
-        Segment(fit(title, LEFT), dim),
+        Segment(fit(f" {title}", LEFT), dim),
         Segment(line[: here.start], dim),
         Segment(line[here.start : here.stop], palette.style("amber", bold=True)),
         Segment(line[here.stop :], dim),

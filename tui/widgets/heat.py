@@ -76,9 +76,12 @@ class Scale:
         absent = np.isnan(np.asarray(values, np.float64))
         return np.where(absent, ABSENT, np.minimum(np.nan_to_num(steps), HEAT_LEVELS - 1)).astype(np.int64)
 
-    def words(self) -> str:
-        """The ends: `1.200 … 24.8k, logarithmic`."""
-        return f"{short(self.lo, 5)} … {short(self.hi, 5)}" + (", logarithmic" if self.log else "")
+    def words(self, unit: str) -> str:
+        """The ends: `1.200 … 24.8k L2, logarithmic`."""
+        ends = (
+            f"{short(self.lo, 5)} … {short(self.hi, 5)}" if self.hi > self.lo else f"all {short(self.lo, 5)}"
+        )
+        return f"{ends} {unit}" + (", logarithmic" if self.log else "")
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ def header(palette: Palette, window: Window, title: str, names: Sequence[str], c
     dim, text = palette.style("dim"), palette.style("text")
     here = palette.style("accent", bold=True)
     left, right = window.columns.start > 0, window.columns.stop < window.total
-    line = [Segment(fit(title, window.label - 1) + ("‹" if left else " "), dim)]
+    line = [Segment(title.rjust(window.label - 1) + ("‹" if left else " "), dim)]
     if window.cell + window.gap < 4:
         ticks, at = _ticks(window, cursor)
         line += [Segment(ticks[:at], dim), Segment(ticks[at : at + 1], here), Segment(ticks[at + 1 :], dim)]
@@ -205,8 +208,8 @@ def numbers(window: Window, values: Sequence[float], levels: Sequence[int]) -> l
     """The text of each cell: its number as far as it fits, else the digit of its level."""
     if window.digits:
         return ["·" if step < 0 else f"{step:x}" for step in levels]
-    room = min(6, window.cell - 1 + window.gap)
-    return [short(value, room) for value in values]
+    room = min(5, window.cell - 1 + window.gap)
+    return [short(value, room).rjust(room) for value in values]
 
 
 def grid(
@@ -234,8 +237,7 @@ def grid(
 def legend(palette: Palette, scale: Scale, indent: int, unit: str) -> list[Segment]:
     """The sixteen levels as they are drawn, and what the ends mean."""
     ramp = [Segment(f"{step:x}", ground) for step, ground in enumerate(palette.heat)]
-    words = f"  {scale.words()} {unit}" if scale.hi > scale.lo else f"  all {short(scale.lo, 6)} {unit}"
-    return [Segment(" " * indent), *ramp, Segment(words, palette.style("dim"))]
+    return [Segment(" " * indent), *ramp, Segment("  " + scale.words(unit), palette.style("dim"))]
 
 
 def _cell(palette: Palette, window: Window, text: str, ground: Style, at_cursor: bool) -> list[Segment]:

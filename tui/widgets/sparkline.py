@@ -36,6 +36,14 @@ def bars(values: Sequence[float | None], width: int, height: int, hi: float | No
     return ["".join(column[row] for column in columns).ljust(width) for row in range(height)]
 
 
+def meter(share: float, width: int) -> str:
+    """A thin bar to the right that fills `share` (0 to 1) of `width` characters, in halves of one."""
+    if math.isnan(share):
+        return ABSENT.ljust(width)
+    halves = round(min(1.0, max(0.0, share)) * width * 2)
+    return ("━" * (halves // 2) + "╸" * (halves % 2)).ljust(width)
+
+
 def resample(values: Sequence[float | None], width: int) -> list[float | None]:
     """At most `width` numbers that stand for `values` in order; NaN and None are left out of the means."""
     count = len(values)

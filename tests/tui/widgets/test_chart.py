@@ -27,8 +27,14 @@ def test_a_chart_is_these_rows() -> None:
         "    2 ┤             ⢀⣀⠤⠔⠒⠊⠉⠁   │        ",
         "      │⠤⠤⠤⠤⠤⠤⢀⣀⠤⠤⠒⠊⠉⠁⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤●⠤⠤⠤⠤⠤⠤⠤⠤",
         "    0 ┤⣀⣀⠤⠔⠒⠉⠁                 │        ",
-        "layer  0                       3       4",
+        " layer 0                       3       4",
     ]
+
+
+def test_a_chart_larger_than_the_terminal_fills_its_room() -> None:
+    drawn = rows(draw(plot([RISING], range(5), 300, 90), DARK, 9, ""))
+    assert drawn[0].rstrip().endswith("⠊ resid_post")
+    assert drawn[88].startswith("    0 ┤⣀") or drawn[88].startswith("    0 ┤⡠")
 
 
 def test_a_wide_chart_names_its_curves_at_their_ends() -> None:
@@ -100,7 +106,7 @@ def test_a_click_finds_the_nearest_x() -> None:
 def test_one_layer_is_a_chart_too() -> None:
     drawn = rows(draw(plot([Series("x", (5.0,), "blue")], [7], 40, 4), DARK, 7, "layer"))
     assert "●" in drawn[0]
-    assert drawn[-1].startswith("layer  7")
+    assert drawn[-1].startswith(" layer 7")
 
 
 def test_a_new_theme_redraws_no_curve() -> None:

@@ -56,7 +56,7 @@ def test_a_first_token_a_hundred_times_larger_makes_the_scale_logarithmic() -> N
     scale = Scale.of(norms)
     assert scale == Scale(1.0, 10000.0, log=True)
     assert scale.levels(norms).tolist() == [[0, 1], [2, 15]]
-    assert scale.words() == "1.000 … 10.0k, logarithmic"
+    assert scale.words("L2") == "1.000 … 10.0k L2, logarithmic"
     assert not Scale.of(np.array([10.0, 20.0])).log
     assert Scale.of(np.array([nan, inf])) == Scale(0, 0)
     assert Scale.of(np.array([0.0, 1.0, 100.0])).levels(np.array([0.0])).tolist() == [0]
@@ -146,7 +146,7 @@ def test_numbers_in_cells_without_gaps() -> None:
     texts = numbers(window, values, [0, 5, 15, ABSENT])
     assert (
         plain(row(DARK, window, "7", [0, 5, 15, ABSENT], texts, here=True, cursor=1))
-        == "  7  .071▐148  25k  nan "
+        == "  7  .071▐ 148  25k  nan"
     )
 
 
@@ -172,7 +172,7 @@ def test_a_grid_is_these_rows() -> None:
     window = Window(rows=(1, 0), columns=range(3), total=3, cell=6, gap=0, label=6)
     scale, labels, names = Scale.of(values), ["0", "9"], ["a", "b", "c"]
     drawn = [plain(line) for line in grid(DARK, window, "layer", labels, names, values, scale, (1, 0))]
-    assert drawn == ["layer  a     b     c    ", "    9 ▐4.000 8.000 16.00", "    0  1.000 2.000 nan  "]
+    assert drawn == ["layer  a     b     c    ", "    9 ▐4.000 8.000 16.00", "    0  1.000 2.000   nan"]
     assert plain(legend(DARK, scale, 6, "L2")) == "      0123456789abcdef  1.000 … 16.00 L2"
     assert plain(legend(DARK, Scale(2, 2), 0, "nats")) == "0123456789abcdef  all 2.000 nats"
 

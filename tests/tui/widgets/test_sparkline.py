@@ -4,7 +4,7 @@ from math import inf, nan
 
 import pytest
 
-from tensorshark.tui.widgets.sparkline import bars, resample, spark
+from tensorshark.tui.widgets.sparkline import bars, meter, resample, spark
 
 
 def test_lowest_and_highest_block_are_the_smallest_and_largest_value() -> None:
@@ -46,6 +46,13 @@ def test_bars_show_gaps_and_the_unbounded() -> None:
     assert bars([8, nan, inf], 3, 1) == ["█·█"]
     assert bars([], 3, 2) == ["   ", "   "]
     assert bars([1], 3, 0) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "drawn"), [(0, "    "), (1, "━━━━"), (0.5, "━━  "), (0.6, "━━╸ "), (7, "━━━━"), (nan, "·   ")]
+)
+def test_meter(share: float, drawn: str) -> None:
+    assert meter(share, 4) == drawn
 
 
 def test_resample_keeps_order_and_length() -> None:

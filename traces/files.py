@@ -177,7 +177,7 @@ def list_dir(path: Path) -> list[str]:
 
 def reading(path: Path, error: OSError) -> TensorsharkError:
     """The error to raise when `path` cannot be read."""
-    if error.errno == errno.ELOOP or path.is_symlink():
+    if error.errno == errno.ELOOP or os.path.islink(path):  # noqa: PTH114 - Path's raises where this is False
         return UntrustedError(f"{shown(path)}: a symbolic link; refused")
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return NotFoundError(f"{shown(path)}: no such file or folder")

@@ -22,7 +22,7 @@ from tensorshark.traces.journal import JournalEntry
 from tensorshark.traces.sites import STAT_FIELDS
 
 if TYPE_CHECKING:
-    from tensorshark.traces.store import Capture
+    from tensorshark.traces.store import Capture, Trace
 
 _PAGE = 500
 """Numbers per query."""
@@ -146,14 +146,14 @@ class Index:
     def rows(self, numbers: Sequence[int] | NDArray[np.int64]) -> list[TraceRow]:
         """What the list shows of these traces, in the order given; unknown numbers are left out."""
         wanted = [int(number) for number in numbers]
-        found = {row[0]: row for row in self._by_number(_ROW, wanted)}
-        wanted = [number for number in wanted if number in found]
-        norms = self.column("resid_post.norm").at(wanted).T.tolist()
-        entropies = _means(self.column("attn.entropy").at(wanted))
-        return [
-            _trace_row(found[number], norm, entropy)
-            for number, norm, entropy in zip(wanted, norms, entropies, strict=True)
-        ]
+        generation = self._keeper.generation
+        try:
+            return self._rows(wanted)
+        except (ValueError, msgspec.MsgspecError):  # text that is no text: an index not verified yet
+            if not self._keeper.is_damaged(generation):
+                raise
+        self._keeper.recover(generation)
+        return self._rows(wanted)
 
     def labels(self) -> dict[str, dict[str, int]]:
         """Key -> value -> how many traces carry it; keys and values sorted."""
@@ -230,6 +230,16 @@ class Index:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _rows(self, wanted: list[int]) -> list[TraceRow]:
+        found = {row[0]: row for row in self._by_number(_ROW, wanted)}
+        wanted = [number for number in wanted if number in found]
+        norms = self.column("resid_post.norm").at(wanted).T.tolist()
+        entropies = _means(self.column("attn.entropy").at(wanted))
+        return [
+            _trace_row(found[number], norm, entropy)
+            for number, norm, entropy in zip(wanted, norms, entropies, strict=True)
+        ]
 
     def _by_number(self, sql: str, numbers: Sequence[int]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(numbers), _PAGE):

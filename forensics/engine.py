@@ -1,0 +1,135 @@
+"""The seam: one object behind the commands, the panes and every other front end.
+
+    with Engine("demo.tshark") as engine:
+        numbers = engine.select('label.category == "injection"', sort="resid_post.norm#-1[-1]")
+        for row in engine.rows(numbers[:50]):
+            print(row.number, row.labels, row.norms)
+
+Knows no screen. What takes long either takes a budget (`refresh`), can be cancelled (`select`), or goes to a
+worker process whose messages come back on another thread (`lens`, `run`). Any thread may call any method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tensorshark.forensics.jobs import LensJob, RunJob
+from tensorshark.forensics.worker import OnMessage, Ticket, Worker
+from tensorshark.traces.index import Index, TraceRow
+from tensorshark.traces.store import Capture, Trace
+
+if TYPE_CHECKING:
+    from tensorshark.forensics.filter import Check, Completion
+
+Numbers = NDArray[np.int64]
+
+
+class Engine:
+    """One open capture.
+
+    With `wait` the index is complete when the constructor returns. Without, it returns in milliseconds
+    whatever the capture's size, and `refresh` with a budget catches up slice by slice.
+    Raises NotFoundError or UntrustedError where there is no capture.
+    """
+
+    def __init__(self, path: str | Path, *, wait: bool = True) -> None:
+        self.capture = Capture.open(path)
+        self.index = Index.open(self.capture, refresh=wait)
+        self._lens = Worker()  # apart, so that a long analyzer, or a bad one, does not stop the lens
+        self._analyzers = Worker()
+        self._labels: tuple[int, dict[str, dict[str, int]]] = (-1, {})
+
+    def check(self, text: str) -> Check:
+        """What a filter that is being typed means so far. Raises nothing."""
+        from tensorshark.forensics.filter import check
+
+        return check(text, self.index)
+
+    def complete(self, text: str, position: int) -> list[Completion]:
+        """What could be typed at `position` (in characters) of a filter."""
+        from tensorshark.forensics.filter import complete
+
+        return complete(text, position, self.index)
+
+    def select(
+        self,
+        text: str = "",
+        sort: str = "",
+        descending: bool = False,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Numbers:
+        """Numbers (from 1) of the traces that a filter matches, by a field expression or in capture order.
+
+        Traces without a value for `sort` come last. Raises FilterError, or the filter's Cancelled once
+        `cancelled` says True.
+        """
+        if not text.strip() and not sort.strip():
+            numbers = np.arange(1, len(self.index) + 1, dtype=np.int64)
+            return numbers[::-1] if descending else numbers
+        from tensorshark.forensics.filter import parse, sort_key
+
+        key = sort_key(sort) if sort.strip() else None
+        numbers = parse(text).select(self.index, cancelled)
+        if key is not None:
+            return key.order(self.index, numbers, descending, cancelled)
+        return numbers[::-1] if descending else numbers
+
+    def count(self, text: str = "") -> int:
+        """How many traces a filter matches. Raises FilterError."""
+        return len(self.select(text)) if text.strip() else len(self.index)
+
+    def rows(self, numbers: Sequence[int] | Numbers) -> list[TraceRow]:
+        """What the list shows of these traces, in their order; numbers that are not there are left out."""
+        return self.index.rows(numbers)
+
+    def trace(self, name: str) -> Trace:
+        """By id or a unique beginning of one. Raises NotFoundError, IntegrityError or UntrustedError."""
+        number = self.index.number_of(name)
+        return self.index.trace(number) if number else self.capture.trace(name)
+
+    def labels(self) -> dict[str, dict[str, int]]:
+        """Key -> value -> how many traces carry it."""
+        count = len(self.index)
+        if self._labels[0] != count:
+            self._labels = (count, self.index.labels())
+        return self._labels[1]
+
+    def lens(self, job: LensJob, on_message: OnMessage) -> Ticket:
+        """Read the residual stream of a trace through the logit lens: a LensGrid, then Done.
+
+        A newer job takes the place of one that has not begun. `on_message` is called on another thread.
+        """
+        return self._lens.submit(job, on_message)
+
+    def run(self, job: RunJob, on_message: OnMessage) -> Ticket:
+        """Run an analyzer: Progress, results, then Done. `on_message` is called on another thread."""
+        return self._analyzers.submit(job, on_message)
+
+    def warm(self) -> None:
+        """Start the lens worker now, so that the first grid does not wait for it."""
+        self._lens.warm()
+
+    def follow(self) -> bool:
+        """True when `refresh` has something to do: costs a stat per writer, for polling."""
+        return self.index.behind
+
+    def refresh(self, budget_s: float | None = None) -> int:
+        """Take in what was committed since; returns how many traces the index gained. See `Index.refresh`."""
+        return self.index.refresh(budget_s)
+
+    def close(self) -> None:
+        """Stop the workers and close the index; idempotent."""
+        self._lens.close()
+        self._analyzers.close()
+        self.index.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -178,6 +178,10 @@ class Index:
             raise NotFoundError(f"no trace number {number} among {len(self):,}")
         return entry
 
+    def trace(self, number: int) -> Trace:
+        """The trace with this number, opened without reading the journal. Raises as `Capture.trace` does."""
+        return self.capture.read(self.entry(number), number)
+
     def texts(self, numbers: Iterable[int] | None = None, field: str = "prompt") -> Iterator[tuple[int, str]]:
         """(number, whole text) of these traces, or of all, ascending; `field` is `prompt` or `text`.
 

@@ -153,7 +153,8 @@ def _run(words: list[str]) -> int:
         crash.say(f"tensorshark: {_lines(error.format_message())}")
         return error.exit_code
     except FilterError as error:
-        crash.say(f"tensorshark: the filter cannot be used\n{error.pointed() if error.text else error}")
+        lines = error.pointed().splitlines() if error.text else [str(error)]
+        crash.say("\n  ".join(["tensorshark: cannot use this:", *lines]))
         return error.exit_code
     except TensorsharkError as error:
         crash.say(f"tensorshark: {error}")

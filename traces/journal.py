@@ -12,7 +12,6 @@ import hashlib
 import os
 import re
 import socket
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -187,11 +186,13 @@ class JournalWriter:
         self._last = datetime.min.replace(tzinfo=UTC)
         self._prev = ""
         self._broken = False
+        self.certain = True
+        """False when a line that failed may be there all the same."""
 
     def append(
         self, trace_id: str, manifest_sha256: str, *, size: int, tensors: int, plain: int
     ) -> JournalEntry:
-        """Write and flush one line. StorageError when the disk refuses: then the line is not there."""
+        """Write and flush one line. StorageError when the disk refuses: if `certain` it is not there."""
         if self._broken:
             raise StorageError(f"{shown(self._path)}: failed before; start again to go on")
         if self._fd < 0:
@@ -250,8 +251,10 @@ class JournalWriter:
     def _take_back(self) -> None:
         """Cut what was written of the line. A file that failed a flush is not to be trusted with another."""
         self._broken = True
-        with suppress(OSError):
+        try:
             os.ftruncate(self._fd, self._size)
+        except OSError:
+            self.certain = False
 
     def _now(self) -> str:
         """Never earlier than the line before, whatever the clock does."""

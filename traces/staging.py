@@ -120,7 +120,7 @@ def _flock(fd: int) -> int:
 
 def _remove(root: Path, name: str, lock: int, settled: bool = True) -> None:
     shutil.rmtree(root / name, ignore_errors=True)
-    if settled:
+    if settled and not os.path.lexists(root / name):
         with suppress(OSError):
             (root / f"{name}{_LOCK}").unlink()
     os.close(lock)

@@ -39,6 +39,7 @@ from tensorshark.traces.manifest import MAX_BYTES, StoredFile, TraceManifest, de
 from tensorshark.traces.sites import DEFAULT_SITES, parse
 from tensorshark.traces.staging import Staging
 from tensorshark.traces.tensors import Array
+from tensorshark.traces.text import safe_text
 from tensorshark.traces.trace import MANIFEST, STATS, TENSORS, check, folder
 from tensorshark.traces.version import tool
 
@@ -67,8 +68,9 @@ class Writer:
         )
         self._unsettled = False
         """True while a trace is in place and its line is not written: then the next writer has work."""
-        self._known = set(capture.ids())
+        self._known: set[str] = set()
         try:
+            self._known.update(capture.ids())
             self._take_over()
         except BaseException:
             self.close()
@@ -80,8 +82,11 @@ class Writer:
         """Put one trace on disk; returns its manifest with tensors, derived and files filled in.
 
         Returns None when that id is there already. Raises StorageError when the disk refuses: then nothing
-        of this trace is left. Raises UsageError for text or numbers that a manifest cannot hold.
+        of this trace is left, or, where the disk refuses to take back a line as well, all of it. Raises
+        UsageError for what a manifest or a tensors file cannot hold.
         """
+        if not _ID.fullmatch(manifest.id):
+            raise UsageError(f"{safe_text(manifest.id, 40)!r} is not a trace id; use trace_id()")
         final = folder(self.capture.path, manifest.id)
         if manifest.id in self._known:
             return None
@@ -100,10 +105,8 @@ class Writer:
         try:
             self._line(full, itself)
         except StorageError:
-            with suppress(OSError):  # no line, no trace; if even this fails, the next writer takes it over
-                final.rename(staged)
-                self._unsettled = False
-                shutil.rmtree(staged, ignore_errors=True)
+            if self._journal.certain:
+                self._withdraw(final, staged)
             raise
         self._unsettled = False
         return full
@@ -162,6 +165,13 @@ class Writer:
         if self._sync:
             fsync_dir(final.parent)
         return True
+
+    def _withdraw(self, final: Path, staged: Path) -> None:
+        """No line, no trace; where the disk refuses even this, the next writer takes it over."""
+        with suppress(OSError):
+            final.rename(staged)
+            self._unsettled = False
+            shutil.rmtree(staged, ignore_errors=True)
 
     def _met(self, trace_id: str) -> bool:
         """The folder is there, without a line when we looked: another writer's, or left by a dead one.

@@ -82,15 +82,16 @@ def _fitting(row: Row, names: list[str], kinds: list[Kind]) -> Iterator[Cell]:
 
 
 def merge(problems: Iterable[Problem], total: int, title: str) -> Iterator[Problem]:
-    """One problem for each kind and reason; one that traces share counts them and names the first."""
+    """One problem for each kind and reason (apart from the id); a shared one counts its traces."""
     groups: dict[tuple[type, str, str], list[Problem]] = {}
     for problem in problems:
         remedy = problem.remedy if isinstance(problem, NotCaptured) else ""
-        groups.setdefault((type(problem), problem.reason, remedy), []).append(problem)
-    for (_, reason, _), group in groups.items():
+        reason = problem.reason.replace(problem.trace, "") if problem.trace else problem.reason
+        groups.setdefault((type(problem), reason, remedy), []).append(problem)
+    for group in groups.values():
         first = group[0]
         if len(group) == 1:
             yield msgspec.structs.replace(first, title=title)
         else:
-            counted = f"{reason} (in {len(group):,} of {total:,} traces, the first is {first.trace})"
+            counted = f"{first.reason} (in {len(group):,} of {total:,} traces, the first is {first.trace})"
             yield msgspec.structs.replace(first, title=title, trace="", reason=counted)

@@ -80,9 +80,8 @@ def load(name: str) -> type[Analyzer]:
         raise AnalyzerError(f"{name} is written for plugin API {cls.api}; this is API {API_VERSION}")
     for option in cls.all_options():
         if type(option.default) not in (str, int, float, bool):
-            raise AnalyzerError(
-                f"{name} cannot be used: option {option.name} has a {type(option.default).__name__}"
-            )
+            kind = type(option.default).__name__
+            raise AnalyzerError(f"{name} cannot be used: the default of option {option.name} is a {kind}")
     return cls
 
 

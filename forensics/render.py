@@ -99,7 +99,8 @@ def _text(result: Result) -> str:
     match result:
         case Table():
             header = [f"{c.name} [{c.unit}]" if c.unit else c.name for c in result.columns]
-            drawn = _grid(header, result.rows, [c.type == "str" for c in result.columns])
+            rows = ([_shown(value) for value in row] for row in result.rows)
+            drawn = _grid(_safe(header), rows, [c.type == "str" for c in result.columns])
             return f"{drawn}\n{ABSENT} {safe_text(result.absent)}" if result.absent else drawn
         case Row():
             return "  ".join(f"{safe_text(name)} {_shown(value)}" for name, value in result.cells.items())
@@ -108,8 +109,8 @@ def _text(result: Result) -> str:
         case Heatmap():
             return _heatmap(result)
         case TokenStrip():
-            rows = [[token_text(t), v] for t, v in zip(result.tokens, result.values, strict=True)]
-            return _grid(["token", result.unit or "value"], rows, [True, False])
+            rows = ([token_text(t), _shown(v)] for t, v in zip(result.tokens, result.values, strict=True))
+            return _grid(_safe(["token", result.unit or "value"]), rows, [True, False])
         case Text():
             return "\n".join(safe_text(line, _WHOLE) for line in result.text.split("\n"))
         case Failed():
@@ -128,14 +129,13 @@ def _about(title: str, trace: str) -> str:
 
 def _lines(result: Lines) -> str:
     header = [result.y_label, f"{result.x_label} {_span(result.x)}", "first", "last", "min", "max"]
-    rows: list[list[Cell]] = []
+    rows: list[list[str]] = []
     for line in result.series:
         known = [y for y in line.y if y is not None and math.isfinite(y)]
-        ends: list[Cell] = [line.y[0], line.y[-1]] if line.y else [None, None]
-        rows.append(
-            [line.name, sparkline(line.y), *ends, *((min(known), max(known)) if known else (None, None))]
-        )
-    return _grid(header, rows, [True, True, False, False, False, False])
+        ends = [line.y[0], line.y[-1]] if line.y else [None, None]
+        extremes = [min(known), max(known)] if known else [None, None]
+        rows.append([_shown(line.name), sparkline(line.y), *map(_shown, [*ends, *extremes])])
+    return _grid(_safe(header), rows, [True, True, False, False, False, False])
 
 
 def _span(x: Sequence[float]) -> str:
@@ -143,20 +143,26 @@ def _span(x: Sequence[float]) -> str:
 
 
 def _heatmap(result: Heatmap) -> str:
-    cells: list[list[Cell]] = [list(row) for row in (result.texts or result.values)]
-    unit = f" [{result.unit}]" if result.unit and not result.texts else ""
-    header = [f"{result.row_label}{unit} \\ {result.column_label}", *(token_text(c) for c in result.columns)]
     if result.texts:
-        cells = [[token_text(str(value)) for value in row] for row in cells]
-    rows = [[name, *row] for name, row in zip(result.rows, cells, strict=True)]
+        cells = [[token_text(text) for text in row] for row in result.texts]
+    else:
+        cells = [[_shown(value) for value in row] for row in result.values]
+    unit = f" [{result.unit}]" if result.unit and not result.texts else ""
+    corner = f"{result.row_label}{unit} \\ {result.column_label}"
+    header = [safe_text(corner, CELL), *(token_text(name, CELL) for name in result.columns)]
+    rows = [[_shown(name), *row] for name, row in zip(result.rows, cells, strict=True)]
     return _grid(header, rows, [True, *[bool(result.texts)] * len(result.columns)])
 
 
-def _grid(header: Sequence[str], rows: Iterable[Sequence[Cell]], left: Sequence[bool]) -> str:
-    """Aligned columns, two spaces apart; `left` says which are aligned to the left."""
-    lines = [[safe_text(name, CELL) for name in header], *([_shown(value) for value in row] for row in rows)]
+def _grid(header: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[bool]) -> str:
+    """Columns of safe text, two spaces apart; `left` says which are aligned to the left."""
+    lines = [header, *rows]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(_padded, line, widths, left)).rstrip() for line in lines)
+
+
+def _safe(names: Sequence[str]) -> list[str]:
+    return [safe_text(name, CELL) for name in names]
 
 
 def _shown(value: Cell) -> str:

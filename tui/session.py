@@ -15,15 +15,28 @@ from textual.message import Message
 from tensorshark.traces.errors import TensorsharkError
 from tensorshark.traces.text import safe_text
 from tensorshark.tui.background import Newest
-from tensorshark.tui.messages import CaptureGrew, CaptureOpened, FilterChanged, FilterChecked, TraceLoaded
+from tensorshark.tui.messages import (
+    CaptureGrew,
+    CaptureOpened,
+    Crashed,
+    FilterChanged,
+    FilterChecked,
+    TraceLoaded,
+)
 from tensorshark.tui.panes.pane import Subject
 
 if TYPE_CHECKING:
     from tensorshark.forensics.engine import Engine
     from tensorshark.traces.index import TraceRow
 
+SLICE = 0.25
+"""Seconds of indexing between two messages."""
 POLL = 0.5
 """Seconds between looks at a capture that may still be written."""
+SLICE = 0.2
+"""Seconds of catching up with a capture between two messages."""
+PAUSE = 0.02
+"""Seconds between two slices, for whoever else needs the processor."""
 LIVE = 5.0
 """Seconds after the last new trace for which a capture counts as live."""
 SETTLE = 0.03
@@ -55,7 +68,8 @@ class Session:
 
         `module` is imported first: the pane that will be asked for as soon as the capture is open.
         """
-        threading.Thread(target=self._open, args=(module,), name="follow", daemon=True).start()
+        job = self._guarded(lambda: self._open(module))
+        threading.Thread(target=job, name="follow", daemon=True).start()
 
     def close(self) -> None:
         """Stop the threads and the engine's worker."""
@@ -75,37 +89,55 @@ class Session:
             return
 
         def job() -> None:
-            try:
-                items = engine.complete(text, position) if text else []
-                self._post(FilterChecked(text, engine.check(text), items))
-            except (TensorsharkError, OSError):
-                return  # the capture is gone; the watch says so
+            items = engine.complete(text, position) if text else []
+            self._post(FilterChecked(text, engine.check(text), items))
 
-        self._checks.ask(job)
+        self._checks.ask(self._guarded(job))
 
     def select(self, text: str, sort: str = "", descending: bool = False) -> None:
-        """Apply a filter and an order. Answers with FilterChanged."""
+        """Apply a filter and an order; one that still runs is given up. Answers with FilterChanged."""
         if (engine := self.engine) is None:
             return
         ticket = self.selecting = next(self._tickets)
 
+        def stale() -> bool:
+            return self._stop.is_set() or ticket != self.selecting
+
         def job() -> None:
+            from tensorshark.forensics.filter import Cancelled
+
             try:
-                numbers = engine.select(text, sort=sort, descending=descending)
+                numbers = engine.select(text, sort, descending, stale)
                 self._post(FilterChanged(ticket, text, numbers))
+            except Cancelled:
+                return
             except (TensorsharkError, OSError) as error:
                 self._post(FilterChanged(ticket, text, None, reason(error)))
 
-        self._selects.ask(job)
+        self._selects.ask(self._guarded(job))
 
     def load(self, trace: str, other: str = "") -> None:
         """Read a trace and the one it is compared with. Answers with TraceLoaded."""
         if (engine := self.engine) is None:
             return
         ticket = self.loading = next(self._tickets)
-        self._loads.ask(
-            lambda: self._post(TraceLoaded(ticket, trace, subject(engine, trace, other))) and None
-        )
+
+        def job() -> None:
+            self._post(TraceLoaded(ticket, trace, subject(engine, trace, other)))
+
+        self._loads.ask(self._guarded(job))
+
+    def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
+        """A job whose failure ends the program as one in a handler would, unless it is ending anyway."""
+
+        def run() -> None:
+            try:
+                job()
+            except Exception as error:
+                if not self._stop.is_set():
+                    self._post(Crashed(error))
+
+        return run
 
     def _open(self, module: str) -> None:
         from tensorshark.forensics.engine import Engine
@@ -113,7 +145,7 @@ class Session:
         if module:
             importlib.import_module(module)
         try:
-            self.engine = engine = Engine(self.path)
+            self.engine = engine = Engine(self.path, wait=False)
         except (TensorsharkError, OSError) as error:
             self._post(CaptureOpened(reason(error)))
             return
@@ -122,24 +154,26 @@ class Session:
 
     def _follow(self, engine: Engine) -> None:
         """Look for new traces until closed; says something only when there is something to say."""
-        last, grown, live, gone = time.monotonic(), 0.0, False, ""
-        while True:
+        last, grown, gone = time.monotonic(), 0.0, ""
+        live, catching = False, True
+        while not self._stop.is_set():
+            problem, new = "", 0
             try:
-                new, problem = engine.refresh(), ""
+                new = engine.refresh(SLICE)
+                behind = engine.follow()
             except (TensorsharkError, OSError) as error:
-                new, problem = 0, reason(error)
-            if self._stop.is_set():
-                return
+                problem, behind = reason(error), False
             now = time.monotonic()
-            grown = now if new else grown
-            was, live = live, bool(grown) and now - grown < LIVE
-            if new or problem != gone or was != live:
-                rate = new / max(POLL, now - last) if new else 0.0
-                self._post(CaptureGrew(new, live, rate, problem))
+            # What an old capture's index has to catch up with is not live.
+            grown = now if new and not catching else grown
+            was = live, catching
+            live, catching = bool(grown) and now - grown < LIVE, catching and behind
+            if new or problem != gone or was != (live, catching):
+                rate = new / max(POLL, now - last) if live else 0.0
+                self._post(CaptureGrew(new, live, rate, catching, problem))
             gone = problem
             last = now if new else last
-            if self._stop.wait(POLL):
-                return
+            self._stop.wait(0.0 if behind and catching else POLL)
 
 
 def subject(engine: Engine, trace: str, other: str) -> Subject:

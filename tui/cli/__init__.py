@@ -13,12 +13,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tensorshark.traces.errors import FilterError, TensorsharkError
 from tensorshark.traces.text import safe_text
 from tensorshark.tui import crash
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "open": "look at a capture in the workbench (the default)",
@@ -64,6 +68,17 @@ class Commands(click.Group):
         """The help lines of COMMANDS: printing them imports nothing."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands without importing them; a file where no command fits."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=help) for name, help in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return found or [CompletionItem(incomplete, type="file")]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -15,7 +15,7 @@ from tensorshark.tui.cli import output
 from tensorshark.tui.cli.output import Column
 
 if TYPE_CHECKING:
-    from tensorshark.forensics.engine import Engine
+    from tensorshark.forensics.engine import Engine, Numbers
     from tensorshark.traces.index import TraceRow
 
 PAGE = 500
@@ -85,26 +85,31 @@ def command(
         raise UsageError("-T fields prints the fields of -e; name at least one, e.g. -e id -e seq_len")
     from tensorshark.forensics.engine import Engine
 
-    engine = Engine(capture or also or "")
-    try:
+    with Engine(capture or also or "", wait=False) as engine:
+        _catch_up(engine)
         numbers = engine.select(text, sort, desc)
         shown = numbers if limit is None else numbers[:limit]
         output.write(FORMATS[form](engine, shown, list(fields)))
-        if len(shown) < len(numbers):
-            more = len(numbers) - len(shown)
+        if more := len(numbers) - len(shown):
             output.note(f"{len(shown):,} of {len(numbers):,} traces; {more:,} more without --limit")
         if text.strip() and not len(numbers):
             output.note(f"no trace of {len(engine.index):,} matches")
             return 1
-    finally:
-        engine.close()
     return 0
 
 
-def _table(engine: Engine, numbers: Sequence[int], fields: list[str]) -> Iterator[str]:
+def _catch_up(engine: Engine) -> None:
+    """Bring the index up to date; the first time on a large capture takes long enough to say so."""
+    with output.progress("indexing traces") as show:
+        while engine.follow():
+            engine.refresh(0.25)
+            show(len(engine.index), len(engine.capture))
+
+
+def _table(engine: Engine, numbers: Numbers, fields: list[str]) -> Iterator[str]:
     limit = output.width()
     if not fields:
-        digits = len(str(max(numbers, default=0)))
+        digits = len(str(numbers.max())) if len(numbers) else 1
         columns = [
             Column("No", max(4, digits), right=True),
             Column("time", 8),
@@ -144,24 +149,24 @@ def _row(row: TraceRow) -> list[str]:
     ]
 
 
-def _fields(engine: Engine, numbers: Sequence[int], fields: list[str]) -> Iterator[str]:
+def _fields(engine: Engine, numbers: Numbers, fields: list[str]) -> Iterator[str]:
     return ("\t".join(map(_cell, record)) for record in _records(engine, numbers, fields))
 
 
-def _csv(engine: Engine, numbers: Sequence[int], fields: list[str]) -> Iterator[str]:
+def _csv(engine: Engine, numbers: Numbers, fields: list[str]) -> Iterator[str]:
     names = fields or _every_field(engine)
     yield csv_line(names)
     for record in _records(engine, numbers, names):
         yield csv_line(_cell(value) if _is_several(value) else _finite(value) for value in record)
 
 
-def _jsonl(engine: Engine, numbers: Sequence[int], fields: list[str]) -> Iterator[str]:
+def _jsonl(engine: Engine, numbers: Numbers, fields: list[str]) -> Iterator[str]:
     names = fields or _every_field(engine)
     for record in _records(engine, numbers, names):
         yield json_text(dict(zip(names, map(_finite, record), strict=True)))
 
 
-def _json(engine: Engine, numbers: Sequence[int], fields: list[str]) -> Iterator[str]:
+def _json(engine: Engine, numbers: Numbers, fields: list[str]) -> Iterator[str]:
     lines = _jsonl(engine, numbers, fields)
     before = "["
     for line in lines:
@@ -170,7 +175,7 @@ def _json(engine: Engine, numbers: Sequence[int], fields: list[str]) -> Iterator
     yield "]" if before == "," else "[]"
 
 
-FORMATS: dict[str, Callable[[Engine, Sequence[int], list[str]], Iterable[str]]] = {
+FORMATS: dict[str, Callable[[Engine, Numbers, list[str]], Iterable[str]]] = {
     "table": _table,
     "fields": _fields,
     "csv": _csv,
@@ -187,12 +192,12 @@ def _every_field(engine: Engine) -> list[str]:
     return ["number", "time", "id", "model", "seq_len", *labels, "next.token", "next.p", "prompt"]
 
 
-def _rows(engine: Engine, numbers: Sequence[int]) -> Iterator[TraceRow]:
+def _rows(engine: Engine, numbers: Numbers) -> Iterator[TraceRow]:
     for start in range(0, len(numbers), PAGE):
         yield from engine.rows(numbers[start : start + PAGE])
 
 
-def _records(engine: Engine, numbers: Sequence[int], fields: Sequence[str]) -> Iterator[Record]:
+def _records(engine: Engine, numbers: Numbers, fields: Sequence[str]) -> Iterator[Record]:
     """One record per trace; fetched a page at a time."""
     from tensorshark.forensics.filter import values
 

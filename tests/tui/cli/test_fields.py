@@ -1,0 +1,44 @@
+"""`tensorshark fields`: the one table of fields, printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tensorshark.forensics.filter.fields import FIELDS
+from tensorshark.traces.synthetic import write_synthetic
+from tensorshark.tui.cli import main
+
+Output = pytest.CaptureFixture[str]
+
+
+def test_every_field_is_listed(capsys: Output) -> None:
+    assert main(["fields"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(FIELDS) + 1
+    assert any(line.startswith("resid_post.norm#layer[pos] ") for line in lines)
+    assert any(line.startswith("attn.entropy#layer:head[pos] ") and " nats " in line for line in lines)
+
+
+def test_as_data(capsys: Output) -> None:
+    assert main(["fields", "--json"]) == 0
+    found = {field["name"]: field for field in json.loads(capsys.readouterr().out)}
+    assert list(found) == [field.name for field in FIELDS]
+    assert found["resid_post.norm"]["axes"] == ["layer", "pos"]
+    assert found["seq_len"]["unit"] == "tokens"
+
+
+def test_a_capture_brings_its_labels(tmp_path: Path, capsys: Output) -> None:
+    labels = [{"category": "fact"}, {"category": "prose", "odd \x1b key": "x"}]
+    capture = write_synthetic(tmp_path / "x.tshark", traces=4, labels=labels)
+    assert main(["fields", str(capture.path)]) == 0
+    out = capsys.readouterr().out
+    assert "label.category" in out
+    assert "(4 traces)" in out
+    assert "\x1b" not in out
+    assert main(["fields", "--json", str(capture.path)]) == 0
+    counts = {field["name"]: field["traces"] for field in json.loads(capsys.readouterr().out)}
+    assert counts["label.category"] == 4
+    assert 2 in counts.values()

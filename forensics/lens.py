@@ -11,7 +11,7 @@ bias). Both weights come from the capture's lens file: no model is loaded and no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -237,12 +237,12 @@ def readout(
         rank=np.full(shape, ABSENT, dtype=np.int64),
         tracked=np.full(len(positions), ABSENT if track is None else track, dtype=np.int64),
     )
-    for columns in _blocks(len(positions), max(1, ROWS // max(1, len(layers)))):
-        reference = _Reference.of(final[columns], weights, lens) if final is not None else None
-        if reference is not None and track is None:
-            out.tracked[columns] = reference.first
-        for rows in _blocks(len(layers), ROWS):
-            _fill(out, rows, columns, states[rows, columns], reference, weights, lens)
+    step = max(1, ROWS // (len(layers) + 1))
+    for start in range(0, len(positions), step):
+        columns = slice(start, start + step)
+        _fill(
+            out, columns, states[:, columns], None if final is None else final[columns], weights, lens, track
+        )
     return out
 
 
@@ -252,55 +252,36 @@ def token_strings(ids: NDArray[np.int64], vocab: Sequence[str]) -> list[list[lis
     return [[[vocab[i] if 0 <= i < size else "" for i in row] for row in layer] for layer in ids.tolist()]
 
 
-def _blocks(count: int, size: int) -> Iterator[slice]:
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
-
-
-def _finite(states: NDArray[np.generic]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """The states with zeros where a state is not finite, and which states (...) are."""
-    finite = np.isfinite(states.astype(np.float32, copy=False)).all(axis=-1)
-    return (states if finite.all() else np.where(finite[..., None], states, 0)), finite
-
-
-@dataclass(frozen=True)
-class _Reference:
-    """What the final layer says at a block of positions."""
-
-    final: Distribution
-    finite: NDArray[np.bool_]
-    first: NDArray[np.int64]
-    """(pos,) the most likely token, ABSENT where the state is not finite."""
-
-    @classmethod
-    def of(cls, states: NDArray[np.generic], weights: Weights, lens: Lens) -> _Reference:
-        """From the last layer's states (pos, d_model)."""
-        states, finite = _finite(states)
-        scores = logits(states, weights, lens)  # (pos, vocab)
-        return cls(distribution(scores), finite, np.where(finite, scores.argmax(axis=-1), ABSENT))
-
-
 def _fill(
     out: Readout,
-    rows: slice,
     columns: slice,
     states: NDArray[np.generic],
-    reference: _Reference | None,
+    final: NDArray[np.generic] | None,
     weights: Weights,
     lens: Lens,
+    track: int | None,
 ) -> None:
-    """Read one block of states (layer, pos, d_model) into `out`."""
-    states, finite = _finite(states)  # finite: (layer, pos)
-    scores = logits(states.reshape(-1, states.shape[-1]), weights, lens).reshape(*finite.shape, -1)
-    here = distribution(scores)  # (layer, pos, vocab)
-    ids = top(scores, out.token_ids.shape[-1])  # (layer, pos, k)
-    out.token_ids[rows, columns] = np.where(finite[..., None], ids, ABSENT)
-    out.probs[rows, columns] = np.where(finite[..., None], np.take_along_axis(here.p, ids, axis=-1), np.nan)
-    out.entropy[rows, columns] = np.where(finite, entropy(here), np.nan)
+    """Read one block of states (layer, pos, d_model) and final states (pos, d_model) into `out`."""
+    count = len(states)
+    if final is not None:  # in the same product: the weights go through memory once
+        states = np.concatenate([states, final[None]])
+    finite = np.isfinite(states.astype(np.float32, copy=False)).all(axis=-1)  # (layer, pos)
+    flat = np.where(finite[..., None], states, 0).reshape(-1, states.shape[-1])  # (layer and pos, d_model)
+    scores = logits(flat, weights, lens).reshape(*finite.shape, -1)  # (layer, pos, vocab)
+    read = distribution(scores)
+    here, well = Distribution(read.logp[:count], read.p[:count]), finite[:count]
+
+    ids = top(scores[:count], out.token_ids.shape[-1])  # (layer, pos, k)
+    probs = np.take_along_axis(here.p, ids, axis=-1)
+    out.token_ids[:, columns] = np.where(well[..., None], ids, ABSENT)
+    out.probs[:, columns] = np.where(well[..., None], probs, np.nan)
+    out.entropy[:, columns] = np.where(well, entropy(here), np.nan)
+    if final is not None:
+        last, known = Distribution(read.logp[count], read.p[count]), finite[count]  # (pos, vocab), (pos,)
+        out.kl[:, columns] = np.where(well & known, kl(here, last), np.nan)
+        out.kl_reverse[:, columns] = np.where(well & known, kl(last, here), np.nan)
+        if track is None:
+            out.tracked[columns] = np.where(known, scores[count].argmax(axis=-1), ABSENT)
     tracked = out.tracked[columns]  # (pos,)
-    known = finite & (tracked != ABSENT)
-    out.rank[rows, columns] = np.where(known, rank(scores, np.maximum(tracked, 0)), ABSENT)
-    if reference is not None:
-        both = finite & reference.finite
-        out.kl[rows, columns] = np.where(both, kl(here, reference.final), np.nan)
-        out.kl_reverse[rows, columns] = np.where(both, kl(reference.final, here), np.nan)
+    ranks = rank(scores[:count], np.maximum(tracked, 0))
+    out.rank[:, columns] = np.where(well & (tracked != ABSENT), ranks, ABSENT)

@@ -87,7 +87,7 @@ class Diff(Analyzer):
                 column_label="token",
                 rows=[str(layer) for layer in layers],
                 columns=[a.tokens[i] for i, _ in pairs],
-                values=[(1 - distances[layer, "resid_post"].cosine).tolist() for layer in layers],
+                values=[_turned(distances[layer, "resid_post"]) for layer in layers],
             )
 
 
@@ -134,6 +134,12 @@ def _distances(
     return {step: distance(a.load(name)[left], b.load(name)[right]) for step, name in names.items()}
 
 
+def _turned(d: Distance) -> list[float | None]:
+    """1 - cosine per pair; exactly 0 where the states are equal, whatever rounding says."""
+    turned: list[float | None] = np.where(d.l2 == 0, 0.0, np.maximum(1 - d.cosine, 0)).tolist()
+    return turned
+
+
 def _verdict(
     a: ViewTrace,
     b: ViewTrace,
@@ -143,7 +149,8 @@ def _verdict(
     tolerance: float,
 ) -> str:
     """How much aligns, where the tokens part, and where the states do."""
-    counts = f"{len(pairs)} tokens align, of {len(a.token_ids)} and {len(b.token_ids)}."
+    aligned = "1 token aligns" if len(pairs) == 1 else f"{len(pairs)} tokens align"
+    counts = f"{aligned}, of {len(a.token_ids)} and {len(b.token_ids)}."
     relative: NDArray[np.float64] = np.stack(
         [distances[step].relative for step in steps], axis=1
     )  # (pair, step)

@@ -116,11 +116,12 @@ def test_top_is_a_sort(vocab: int, k: int) -> None:
 
 
 def test_a_tracked_token_is_ranked_instead(weights: dict[str, np.ndarray], states: np.ndarray) -> None:
-    found = readout(states, states[-1], weights, settings(), list(range(5)), [0], top_k=VOCAB, track=17)
+    first = states[:, :1]
+    found = readout(first, first[-1], weights, settings(), list(range(5)), [0], top_k=VOCAB, track=17)
     assert found.tracked.tolist() == [17]
     assert [ids.tolist().index(17) for ids in found.token_ids[:, 0]] == found.rank[:, 0].tolist()
     with pytest.raises(UsageError, match="outside the vocabulary of 1,000"):
-        readout(states, None, weights, settings(), [0], [0], top_k=1, track=VOCAB)
+        readout(first, None, weights, settings(), list(range(5)), [0], top_k=1, track=VOCAB)
 
 
 def test_without_the_last_layer_there_is_no_distance(

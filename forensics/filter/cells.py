@@ -1,0 +1,217 @@
+"""Values with axes: tokens, tensors, and the numbers per layer, head and position."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tensorshark.forensics.filter.fields import HEAD, LAYER, POS, FieldInfo, Type
+from tensorshark.forensics.filter.operands import Numbers, Shown, Tier, Value, asked_in_blocks
+from tensorshark.forensics.filter.relations import Bools, Relation
+from tensorshark.forensics.filter.selection import Pick, Quantity
+from tensorshark.forensics.filter.tree import Quantifier
+
+if TYPE_CHECKING:
+    from tensorshark.forensics.filter.reader import Reader
+    from tensorshark.traces.trace import Trace
+
+
+@dataclass(frozen=True)
+class _Axes(Value):
+    """A value with axes to select from."""
+
+    field: FieldInfo
+    picks: tuple[Pick, ...]
+    """One per axis of the field, in the field's order."""
+    always = False
+
+    @property
+    def type(self) -> Type:  # type: ignore[override]
+        return self.field.type
+
+    @property
+    def single(self) -> bool:  # type: ignore[override]
+        return all(pick.single for pick in self.picks)
+
+    def pick(self, axis: str) -> Pick:
+        """The selection along one axis of the field."""
+        return next(pick for pick in self.picks if pick.axis == axis)
+
+    def words(self, quantity: Quantity) -> str:
+        named = {pick.axis: pick.words(quantity) for pick in self.picks}
+        parts = [self.field.noun]
+        if LAYER in named:
+            parts[0] += f" {named[LAYER]}"
+        if HEAD in named:
+            parts.append(f"of {named[HEAD]}")
+        if POS in named:
+            parts.append(f"at {named[POS]}")
+        return " ".join(parts)
+
+
+class _Opened(_Axes):
+    """A value that takes opening the trace."""
+
+    tier = Tier.TRACE
+
+    @abstractmethod
+    def of(self, trace: Trace) -> Any:
+        """The values of one trace."""
+
+    def read(self, reader: Reader, numbers: Numbers) -> Iterator[tuple[int, Any]]:
+        for number in numbers.tolist():
+            reader.check()
+            values = reader.opened(number, self.of)
+            if values is not None:
+                yield number, values
+
+
+class Token(_Opened):
+    """Tokens, as text."""
+
+    def words(self, quantity: Quantity) -> str:
+        return self.pick(POS).words(quantity)
+
+    def of(self, trace: Trace) -> list[str]:
+        return [trace.tokens[at] for at in self.pick(POS).indices(len(trace.tokens), trace.spans)]
+
+
+class TokenId(_Opened):
+    """Tokens, as numbers in the vocabulary: in the index, which knows no spans."""
+
+    def words(self, quantity: Quantity) -> str:
+        return f"id of {self.pick(POS).words(quantity)}"
+
+    @property
+    def tier(self) -> Tier:  # type: ignore[override]
+        return Tier.TRACE if self.pick(POS).spans else Tier.ROWS
+
+    def of(self, trace: Trace) -> list[int]:
+        return [trace.token_ids[at] for at in self.pick(POS).indices(len(trace.token_ids), trace.spans)]
+
+    def read(self, reader: Reader, numbers: Numbers) -> Iterator[tuple[int, Any]]:
+        if self.tier == Tier.TRACE:
+            yield from super().read(reader, numbers)
+            return
+        query = "SELECT row, token_ids FROM traces WHERE damaged = 0"
+        for number, data in reader.rows(query, [], numbers):
+            ids = np.frombuffer(data, "<i4")
+            yield number, ids[self.pick(POS).indices(len(ids))]
+
+
+class Site(_Opened):
+    """Whether tensors are there: one `True` where the selection hits any."""
+
+    def of(self, trace: Trace) -> list[bool]:
+        site = trace.sites.get(self.field.key)
+        if site is None:
+            return []
+        sizes = {HEAD: trace.model.heads, POS: len(trace.token_ids)}
+        hit = set(self.pick(LAYER).indices(trace.model.layers)) & set(site.layers)
+        rest = [pick.indices(sizes[pick.axis], trace.spans) for pick in self.picks if pick.axis != LAYER]
+        return [True] if hit and all(rest) else []
+
+
+class Signal(_Opened):
+    """Numbers per layer, head and position."""
+
+    @property
+    def indexed(self) -> bool:
+        """True when the index holds all that is selected: the last token of a field without heads."""
+        return self.pick(POS).last and HEAD not in self.field.axes
+
+    @property
+    def tier(self) -> Tier:  # type: ignore[override]
+        return Tier.ROWS if self.indexed else Tier.TRACE
+
+    def grid(self, trace: Trace) -> NDArray[Any]:
+        """The selected cells with their axes; layers that were not captured are NaN, positions that are not
+        there are left out."""
+        stat = trace.stats.get(self.field.key)
+        if stat is None:
+            return np.empty([0] * len(self.picks), np.float32)
+        stored = {layer: row for row, layer in enumerate(trace.stat_layers(self.field.key))}
+        layers = self.pick(LAYER).indices(trace.model.layers)
+        out = np.full((len(layers), *stat.shape[1:]), np.nan, np.float32)
+        for row, layer in enumerate(layers):
+            if layer in stored:
+                out[row] = stat[stored[layer]]
+        for axis, pick in enumerate(self.picks):
+            if axis > 0:
+                out = out.take(pick.indices(out.shape[axis], trace.spans), axis=axis)
+        return out
+
+    def of(self, trace: Trace) -> NDArray[Any]:
+        cells = self.grid(trace).ravel()
+        there: NDArray[Any] = cells[~np.isnan(cells)]
+        return there
+
+    def asks(self, relation: Relation) -> Tier:
+        return Tier.INDEX if self.indexed else Tier.TRACE
+
+    def blocks(self, reader: Reader) -> Iterator[tuple[int, NDArray[Any]]] | None:
+        return reader.blocks(self.field.name, self.pick(LAYER)) if self.indexed else None
+
+    def mask(self, reader: Reader, relation: Relation, quantifier: Quantifier) -> Bools:
+        return asked_in_blocks(self, reader, relation, quantifier)
+
+    def read(self, reader: Reader, numbers: Numbers) -> Iterator[tuple[int, Any]]:
+        if not self.indexed:
+            yield from super().read(reader, numbers)
+            return
+        for number, cells in zip(
+            numbers.tolist(), reader.at(self.field.name, self.pick(LAYER), numbers), strict=True
+        ):
+            yield number, cells[~np.isnan(cells)]
+
+    def show(self, reader: Reader, numbers: Numbers) -> list[Shown]:
+        if self.indexed:
+            rows = reader.at(self.field.name, self.pick(LAYER), numbers)
+            return [_squeezed(cells[:, None], self.shown_picks) for cells in rows]
+        grids = [reader.opened(number, self.grid) for number in numbers.tolist()]
+        return [None if grid is None else _squeezed(grid, self.shown_picks) for grid in grids]
+
+    @property
+    def shown_picks(self) -> tuple[Pick, ...]:
+        """Of the axes of `grid`."""
+        return self.picks
+
+
+class HeadMeans(Signal):
+    """The mean over heads of an attention field, per layer and position: what the index holds of it.
+
+    Absent where one head's value is.
+    """
+
+    @property
+    def indexed(self) -> bool:
+        return self.pick(POS).last
+
+    def grid(self, trace: Trace) -> NDArray[Any]:
+        grid = super().grid(trace)  # (layer, head, pos)
+        if grid.shape[1] == 0:
+            return np.empty((0, 0), np.float32)
+        means: NDArray[Any] = np.ascontiguousarray(np.moveaxis(grid, 1, -1)).mean(-1)  # (layer, pos)
+        return means
+
+    @property
+    def shown_picks(self) -> tuple[Pick, ...]:
+        return tuple(pick for pick in self.picks if pick.axis != HEAD)
+
+
+def _squeezed(grid: NDArray[Any], picks: tuple[Pick, ...]) -> Shown:
+    """Nested lists without the axes along which there is one cell at most; None for NaN and for nothing."""
+    for axis in reversed(range(grid.ndim)):
+        if axis < len(picks) and picks[axis].single:
+            if grid.shape[axis] == 0:
+                return None
+            grid = grid.take(0, axis=axis)
+    cells = np.asarray(grid).astype(object)
+    cells[np.isnan(grid)] = None
+    shown: Shown = cells.tolist()
+    return shown

@@ -1,0 +1,128 @@
+"""From what was typed to what is asked: whether it makes sense, and if not, why and where."""
+
+from __future__ import annotations
+
+from tensorshark.forensics.filter import fields, tree
+from tensorshark.forensics.filter.complaint import A_TYPE, LITERALS, Complaint
+from tensorshark.forensics.filter.constants import Constants
+from tensorshark.forensics.filter.functions import PREDICATES
+from tensorshark.forensics.filter.names import Names
+from tensorshark.forensics.filter.operands import Value
+from tensorshark.forensics.filter.predicates import (
+    Both,
+    Comparison,
+    Either,
+    Exclusive,
+    Not,
+    Paired,
+    Predicate,
+)
+from tensorshark.forensics.filter.relations import OneOf, Order, Present
+
+_SPELLED = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "~": "matches"}
+_STRICT: dict[str, tuple[str, tree.Quantifier]] = {"===": ("==", "all"), "!==": ("!=", "any")}
+"""Wireshark's operators that bring their own quantifier."""
+_FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_SEARCHES = ("contains", "matches")
+_TRUTHS = tree.Either | tree.Exclusive | tree.Both | tree.Not | tree.Compared | tree.Within
+
+
+class Checker:
+    """Checks one filter's tree against the fields."""
+
+    def __init__(self, text: str) -> None:
+        self.complaint = Complaint(text)
+        self.error = self.complaint.error
+        self.names = Names(self.complaint)
+        self.constants = Constants(self.complaint)
+
+    def predicate(self, node: tree.Expression) -> Predicate:
+        """What `node` asks of a trace. Raises FilterError."""
+        match node:
+            case tree.Either():
+                return Either(tuple(self.predicate(part) for part in node.parts))
+            case tree.Exclusive():
+                return Exclusive(tuple(self.predicate(part) for part in node.parts))
+            case tree.Both():
+                return Both(tuple(self.predicate(part) for part in node.parts))
+            case tree.Not():
+                return Not(self.predicate(node.part))
+            case tree.Compared():
+                return self.compared(node)
+            case tree.Within():
+                return self.within(node)
+            case tree.Call() if node.name in PREDICATES:
+                return self.has(node)
+            case tree.Field():
+                value = self.names.field(node)
+                # Of a field that is true or false: is it true? Of any other: is it there?
+                return Comparison(value, Order("==", True) if value.type == "truth" else Present(), "any")
+            case tree.Quantified():
+                raise self.error(f"{node.quantifier}(…) needs a comparison behind it", node.place)
+            case _ if isinstance(node, LITERALS):
+                raise self.error("a constant alone says nothing; compare a field with it", node.place)
+            case _:
+                value = self.names.value(node)
+                raise self.error(f"this is {A_TYPE[value.type]}; compare it with something", node.place)
+
+    def has(self, node: tree.Call) -> Predicate:
+        """`has(field)`: is there any value?"""
+        argument = node.arguments[0] if len(node.arguments) == 1 else None
+        if argument is None or argument.name or not isinstance(argument.value, tree.Field):
+            raise self.error("has(…) takes one field", node.place)
+        return Comparison(self.names.field(argument.value), Present(), "any")
+
+    def compared(self, node: tree.Compared) -> Predicate:
+        """One comparison: of a value with a constant, or of two values."""
+        operator = _SPELLED.get(node.relation, node.relation)
+        operator, strict = _STRICT.get(operator, (operator, None))
+        left, right = node.left, node.right
+        if isinstance(left, LITERALS) and isinstance(right, LITERALS):
+            raise self.error("two constants; one side has to be a field", node.place)
+        if isinstance(left, LITERALS) and operator in _FLIPPED:
+            left, right, operator = right, left, _FLIPPED[operator]
+        elif isinstance(right, tree.Quantified):
+            raise self.error(f"write {right.quantifier}(…) on the left side", right.place)
+        value, quantifier = self.subject(left)
+        if strict and quantifier:
+            raise self.error(f"{node.relation} brings its own any or all", node.said)
+        quantifier = quantifier or strict or ("all" if operator == "!=" else "any")
+        if operator in _SEARCHES:
+            return Comparison(value, self.constants.searched(value, operator, node.said, right), quantifier)
+        if isinstance(right, LITERALS) or value.type == "severity":
+            return Comparison(value, self.constants.relation(value, operator, right, node.said), quantifier)
+        if isinstance(right, tree.Field) and value.type == "text" and fields.find(right.name) is None:
+            raise self.error(f"text needs quotes: {fields.quote(self.complaint.said(right))}", right.place)
+        return self.paired(value, operator, self.operand(right), node)
+
+    def within(self, node: tree.Within) -> Predicate:
+        """`in {…}`: one value is one of the members. `not in {…}`: there is a value, and none is."""
+        value, quantifier = self.subject(node.left)
+        if not node.items:
+            raise self.error("an empty set holds nothing", tree.Place(node.said.stop, node.place.stop))
+        members = tuple(self.constants.member(value, item) for item in node.items)
+        relation = OneOf(members, outside=node.negated)
+        return Comparison(value, relation, quantifier or ("all" if node.negated else "any"))
+
+    def paired(self, left: Value, operator: str, right: Value, node: tree.Compared) -> Predicate:
+        """Two values: of one type, and one cell each."""
+        for value, side in ((left, node.left), (right, node.right)):
+            if not value.single:
+                remedy = "select one cell of each, as in resid_post.norm#12[-1], or take max(…)"
+                raise self.error(f"two fields with several values cannot be compared; {remedy}", side.place)
+        if left.type != right.type:
+            reason = f"the left side is {A_TYPE[left.type]}, and this is {A_TYPE[right.type]}"
+            raise self.error(reason, node.right.place)
+        return Paired(left, operator, right)
+
+    def subject(self, node: tree.Expression) -> tuple[Value, tree.Quantifier | None]:
+        """What is compared, and the any or all before it."""
+        if isinstance(node, tree.Quantified):
+            return self.operand(node.value), node.quantifier
+        return self.operand(node), None
+
+    def operand(self, node: tree.Expression) -> Value:
+        """One side of a comparison."""
+        if isinstance(node, _TRUTHS) or (isinstance(node, tree.Call) and node.name in PREDICATES):
+            raise self.error("this is true or false already; it cannot be compared", node.place)
+        return self.names.comparable(node)

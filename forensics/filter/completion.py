@@ -1,0 +1,182 @@
+"""What may come next while a filter is typed: fields, values, operators, functions, spans.
+
+The parser itself says which kinds of word fit at the caret; the tables say which words of that kind there
+are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from tensorshark.forensics.filter.fields import SELECTORS, SEVERITIES, FieldInfo, fields, find, quote
+from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
+
+if TYPE_CHECKING:
+    from tensorshark.traces.index import Index
+
+Kind = Literal["field", "value", "operator", "function", "keyword", "span"]
+
+MOST = 50
+"""Completions at a time."""
+
+OPERATORS = {
+    "text": ("==", "!=", "contains", "matches", "in"),
+    "number": (">", "<", ">=", "<=", "==", "!=", "in"),
+    "time": (">=", "<", "==", "in"),
+    "severity": (">=", "==", "in"),
+    "truth": (),
+    "tensor": (),
+}
+"""Type -> the operators that make sense behind a value of it, the likely ones first."""
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*$")
+_LABEL = re.compile(r"(label\.(?:\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?))$", re.DOTALL)
+_QUOTED = re.compile(r"r?[\"']")
+_LAST_FIELD = re.compile(
+    r"(label\.\"(?:\\.|[^\"\\])*\"|[A-Za-z_][A-Za-z0-9_.]*)"  # a name
+    r"((?:[#:](?:-?[0-9]+|\[[^\]]*\]))*(?:\[[^\]]*\])?)\s*\)?\s*"  # its selections
+    r"(==|!=|===|!==|<=|>=|<|>|~|contains|matches|eq|ne|(?:not\s+)?in\s*\{[^}]*)?\s*$"
+)
+_LANGUAGE = {"and": "both", "or": "either, or both", "xor": "one of them", "not": "the contrary"}
+_QUANTIFIERS = {"any(": "one value is enough", "all(": "every value has to"}
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One way on."""
+
+    text: str
+    """What to put in."""
+    start: int
+    """First character that it replaces."""
+    stop: int
+    """One past the last character that it replaces."""
+    kind: Kind
+    detail: str
+    """A few words about it; safe to show."""
+
+
+def complete(text: str, position: int, index: Index | None = None) -> list[Completion]:
+    """Ways on at the caret, likely ones first; with an index, labels, values and spans of that capture."""
+    from tensorshark.forensics.filter.parser import expected
+
+    before = text[: max(0, position)]
+    quote_at = _open_quote(before)
+    word = _LABEL.search(before) or (None if quote_at is not None else _WORD.search(before))
+    start = (
+        quote_at
+        if quote_at is not None and not _LABEL.search(before)
+        else (word.start() if word else len(before))
+    )
+    typed, ahead = before[start:], before[:start]
+    found = list(_offers(ahead, typed, expected(ahead), index))
+    stop = min(len(text), len(before))
+    fitting = [
+        Completion(offer, start, stop, kind, detail)
+        for offer, kind, detail in found
+        if offer.startswith(typed) and offer != typed
+    ]
+    if not fitting and len(typed) >= 2 and quote_at is None:
+        fitting = [
+            Completion(offer, start, stop, kind, detail)
+            for offer, kind, detail in found
+            if kind in ("field", "function") and typed.lower() in offer.lower()
+        ]
+    return fitting[:MOST]
+
+
+Offer = tuple[str, Kind, str]
+
+
+def _offers(ahead: str, typed: str, accepts: set[str], index: Index | None) -> Iterator[Offer]:
+    """Everything that may stand after `ahead`."""
+    subject, operator = _subject(ahead)
+    if subject and operator and {"STRING", "NAME"} & accepts:
+        yield from _values(subject, operator, typed, index)
+    if "NAME" in accepts and not (subject and operator and subject.type != "number"):
+        yield from _fields(typed, index)
+        yield from ((f"{name}(", "function", function.help) for name, function in FUNCTIONS.items())
+        yield from ((text, "keyword", detail) for text, detail in _QUANTIFIERS.items())
+        if "NOT" in accepts:
+            yield from ((f"{name}(", "function", help) for name, help in PREDICATES.items())
+            yield "not ", "keyword", _LANGUAGE["not"]
+    apart = ahead[-1:].isspace() or ahead.endswith(")")
+    if "CONTAINS" in accepts and subject and not operator and apart:
+        yield from ((f"{text} ", "operator", f"of {subject.type}") for text in OPERATORS[subject.type])
+    if "AND" in accepts and apart:
+        yield from ((f"{text} ", "keyword", _LANGUAGE[text]) for text in ("and", "or"))
+    if "SPAN" in accepts:
+        yield from ((f"{name}]", "span", "tokens of this span") for name in _spans(index))
+    if "LBRACE" in accepts:
+        yield "{", "operator", "a set: {1, 3..5}"
+
+
+def _fields(typed: str, index: Index | None) -> Iterator[Offer]:
+    for info in fields(index):
+        name = info.name.removesuffix("*")
+        axes = "".join(f" {SELECTORS[axis]}{axis}{']' * (axis == 'pos')}" for axis in info.axes)
+        have = f"{info.traces:,} traces" if info.traces is not None else ""
+        yield name, "field", "; ".join(filter(None, (info.type + axes, info.unit, have or info.help)))
+
+
+def _values(subject: FieldInfo, operator: str, typed: str, index: Index | None) -> Iterator[Offer]:
+    """Constants that the field is known to have."""
+    if subject.type == "severity":
+        yield from ((name, "value", "") for name in SEVERITIES)
+    elif subject.type == "truth":
+        yield from ((name, "value", "") for name in ("true", "false"))
+    elif subject.type == "text" and index is not None and operator not in ("matches", "~"):
+        for value, count in _known(subject, typed.lstrip("\"'"), index):
+            yield quote(value), "value", f"{count:,} traces" if count else subject.name
+
+
+def _known(subject: FieldInfo, begun: str, index: Index) -> list[tuple[str, int]]:
+    """(value, traces) of a field with few values; of labels, only those that begin like this."""
+    if subject.kind == "label":
+        query = """SELECT value, count FROM label_keys
+                   WHERE key = ? AND value >= ? AND value < ? ORDER BY value LIMIT ?"""
+        return index.query(query, (subject.key, begun, begun + "\U0010ffff", MOST))
+    if subject.kind == "expert":
+        query = "SELECT code, count(*) FROM experts GROUP BY code ORDER BY code LIMIT ?"
+        return index.query(query, (MOST,))
+    if subject.name == "model":
+        return [(name, 0) for name in sorted(index.capture.models())]
+    return []
+
+
+def _spans(index: Index | None) -> Iterator[str]:
+    """Names of spans: those of the first traces, or those that captures usually have."""
+    names = {"prompt", "response"}
+    if index is not None:
+        from tensorshark.traces.errors import TensorsharkError
+
+        for number in range(1, min(len(index), 4) + 1):
+            try:
+                names |= set(index.capture.trace(index.id_of(number)).spans)
+            except TensorsharkError:
+                continue
+    plain = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
+    return (name for name in sorted(names) if plain.fullmatch(name))
+
+
+def _subject(ahead: str) -> tuple[FieldInfo | None, str]:
+    """The field that stands last before the caret, and the operator behind it."""
+    match = _LAST_FIELD.search(ahead)
+    if match is None:
+        return None, ""
+    return find(match[1]), match[3] or ""
+
+
+def _open_quote(before: str) -> int | None:
+    """Where the string begins that the caret is in; None when it is in none."""
+    at = 0
+    while match := _QUOTED.search(before, at):
+        opener = before[match.end() - 1]
+        close = re.compile(rf"(?:\\.|[^{opener}\\])*{opener}", re.DOTALL).match(before, match.end())
+        if close is None:
+            return match.start()
+        at = close.end()
+    return None

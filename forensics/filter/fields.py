@@ -1,0 +1,249 @@
+"""The fields of the display filter: one table that the checker, completion, `tensorshark fields`, the
+help screen and the docs are all made from.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from tensorshark.traces import sites
+
+if TYPE_CHECKING:
+    from tensorshark.traces.index import Index
+
+Type = Literal["text", "number", "truth", "time", "severity", "tensor"]
+
+LAYER, HEAD, POS = "layer", "head", "pos"
+AXES = (LAYER, HEAD, POS)
+"""In the order in which they are written: `#layer`, `:head`, `[pos]`."""
+SELECTORS = {LAYER: "#", HEAD: ":", POS: "["}
+
+SEVERITIES = ("note", "warn", "error")
+"""Ascending: `expert.severity >= warn`."""
+
+Kind = Literal["column", "prompt", "label", "expert", "token", "signal", "site", "analyzer"]
+
+
+@dataclass(frozen=True)
+class FieldInfo:
+    """One field."""
+
+    name: str
+    """As typed; `label.*` stands for `label.` and any key."""
+    type: Type
+    axes: tuple[str, ...]
+    """Axes that `#`, `:` and `[…]` select from; empty for one value per trace."""
+    unit: str
+    help: str
+    """One line, without a full stop."""
+    source: str
+    """Where its values come from, in people's words."""
+    example: str
+    """A filter that uses it; run by the tests and printed in the docs."""
+    noun: str
+    """The field in a sentence: `residual norm after`."""
+    kind: Kind
+    """What reads it; see `operands`."""
+    key: str
+    """Where exactly: a column of the index, a key of the statistics, the name of a site."""
+    many: bool = False
+    """True when a trace may have several values without there being an axis."""
+    always: bool = True
+    """False when a trace may lack it."""
+    aliases: tuple[str, ...] = ()
+    """Names that work and are not advised: what the field is called in trace.json."""
+    traces: int | None = None
+    """How many traces of a capture have it; None when that was not counted."""
+
+
+def _column(name: str, type: Type, unit: str, help: str, example: str, noun: str, key: str = "") -> FieldInfo:
+    return FieldInfo(name, type, (), unit, help, "index", example, noun, "column", key or name)
+
+
+_PLACES = {
+    "resid_pre": "residual {} before",
+    "attn_out": "attention output {} in",
+    "mlp_out": "MLP output {} in",
+    "resid_post": "residual {} after",
+}
+"""Site -> how a sentence names a quantity there; the layer follows."""
+_THRESHOLDS = {"norm": 120, "absmax": 50}
+
+
+def _signals() -> Iterator[FieldInfo]:
+    """One field per statistic that captures take; `traces.sites` knows which."""
+    for site in sites.DEFAULT_SITES:
+        for stat, means in sites.RESIDUAL_STATS.items():
+            name, noun = f"{site}.{stat}", "norm" if stat == "norm" else means
+            help = f"{means} of {site}: {sites.SITES[site].help}"
+            example = f"{name}#12[-1] > {_THRESHOLDS.get(stat, 1)}"
+            yield _signal(name, "", help, example, _PLACES[site].format(noun))
+    for stat, means in sites.ATTENTION_STATS.items():
+        name, unit = f"{sites.ATTENTION}.{stat}", "nats" if "nats" in means else ""
+        nouns = {"entropy": "attention entropy", "entropy_rest": "attention entropy without the first token"}
+        noun = nouns.get(stat, "attention on the first token") + " in"
+        yield _signal(name, unit, means, f"all({name}#[20-29]:3[-1]) < 0.5", noun)
+
+
+def _signal(name: str, unit: str, help: str, example: str, noun: str) -> FieldInfo:
+    key = sites.stat_key(name) or ""
+    return FieldInfo(
+        name,
+        "number",
+        sites.STAT_FIELDS[name],
+        unit,
+        help,
+        "statistics",
+        example,
+        noun,
+        "signal",
+        key,
+        always=False,
+    )
+
+
+def _sites() -> Iterator[FieldInfo]:
+    """The stored tensors themselves: so far one can only ask whether they are there."""
+    for site in sites.SITES.values():
+        example, noun = f"has({site.name}#12)", f"{site.name} in"
+        axes = AXES if "head" in site.axes else (LAYER, POS)
+        yield FieldInfo(
+            site.name,
+            "tensor",
+            axes,
+            "",
+            site.help,
+            "manifest",
+            example,
+            noun,
+            "site",
+            site.name,
+            always=False,
+        )
+
+
+FIELDS: tuple[FieldInfo, ...] = (
+    _column(
+        "number", "number", "", "place in the list, from 1 in capture order", "number <= 100", "number", "row"
+    ),
+    _column("id", "text", "", "16 hex digits that name the trace", 'id matches "^7c1e"', "id"),
+    _column("model", "text", "", "name of the model in the capture", 'model contains "SmolLM2"', "model"),
+    FieldInfo(
+        "prompt", "text", (), "", "the prompt as it was given", "index", 'prompt contains "ignore previous"',
+        "prompt", "prompt", "prompt",
+    ),
+    FieldInfo(
+        "text", "text", (), "", "what was tokenised: the prompt, or the rendered chat template", "index",
+        'text contains "<|im_start|>system"', "text", "prompt", "text",
+    ),
+    FieldInfo(
+        "label.*", "text", (), "", "a label given at capture; any key, in quotes if it is not a plain word",
+        "index", 'label.category == "injection"', "label", "label", "", always=False,
+    ),
+    _column("seq_len", "number", "tokens", "number of tokens", "seq_len in {5..40}", "number of tokens"),
+    FieldInfo(
+        "token", "text", (POS,), "", "a token, decoded alone; most begin with a space", "manifest",
+        'token[-1] == " Paris"', "token", "token", "tokens", aliases=("tokens",),
+    ),
+    FieldInfo(
+        "token.id", "number", (POS,), "", "a token's number in the vocabulary", "index", "token.id[0] == 1",
+        "token id", "token", "token_ids", aliases=("token_ids",),
+    ),
+    FieldInfo(
+        "next.token", "text", (), "", "the most likely next token", "index", 'next.token == " Paris"',
+        "most likely next token", "column", "next_token", always=False,
+    ),
+    FieldInfo(
+        "next.p", "number", (), "", "probability of the most likely next token", "index", "next.p > 0.9",
+        "probability of the next token", "column", "next_p", always=False,
+    ),
+    FieldInfo(
+        "time", "time", (), "UTC", "when the trace was captured", "index", "time >= 2026-08-01",
+        "capture time", "column", "captured_at", aliases=("captured_at",),
+    ),
+    _column(
+        "layers", "number", "", "how many layers were captured", "layers >= 30", "number of captured layers"
+    ),
+    _column("dtype", "text", "", "what the model computed in", 'dtype == "bfloat16"', "dtype"),
+    _column("bos", "truth", "", "a BOS token was put before the text", "not bos", "BOS token"),
+    FieldInfo(
+        "expert.severity", "severity", (), "", "how bad a finding about the evidence is: note, warn or error",
+        "index", "expert.severity >= warn", "severity", "expert", "severity", many=True, always=False,
+    ),
+    FieldInfo(
+        "expert.code", "text", (), "", "what was found: bos, nan, massive, truncated, integrity …", "index",
+        'expert.code == "nan"', "code", "expert", "code", many=True, always=False,
+    ),
+    *_signals(),
+    *_sites(),
+)  # fmt: skip
+
+PLANNED = {
+    "lens": "the lens summary",
+    "surprisal": "the surprisal of tokens",
+    "probe": "fields that analyzers make",
+    "mark": "marks",
+    "tag": "tags",
+    "note": "notes",
+}
+"""First word of a field that the language has a place for and this version does not answer -> what it is."""
+
+Provider = Callable[[], Sequence[FieldInfo]]
+PROVIDERS: list[Provider] = []
+"""Where fields that analyzers declare come in. The checker knows such a field by its kind, `analyzer`, and
+says that its values are not available yet; whoever adds the values adds a class in `operands`."""
+
+_BY_NAME = {name: info for info in FIELDS for name in (info.name, *info.aliases)}
+
+
+def find(name: str) -> FieldInfo | None:
+    """The field of that name, with `label.` and a key as a field of its own; None when there is none."""
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    if name.startswith("label.") and len(name) > len("label."):
+        return label(name[len("label.") :])
+    return next((info for provider in PROVIDERS for info in provider() if info.name == name), None)
+
+
+def label(key: str) -> FieldInfo:
+    """The field of one label."""
+    quoted = f"label.{key}" if _plain(key) else f"label.{quote(key)}"
+    return replace(_BY_NAME["label.*"], name=quoted, key=key, noun=f"label {key}")
+
+
+def quote(text: str) -> str:
+    """`text` as the language writes a string."""
+    named = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
+    return '"' + "".join(named.get(character, character) for character in text) + '"'
+
+
+def fields(index: Index | None = None) -> list[FieldInfo]:
+    """All fields; with an index, one per label key instead of `label.*`, with how many traces have it."""
+    found = [info for info in FIELDS if index is None or info.kind != "label"]
+    if index is not None:
+        keys = index.query("SELECT key, sum(count) FROM label_keys GROUP BY key ORDER BY key")
+        at = next(place for place, info in enumerate(FIELDS) if info.kind == "label")
+        found[at:at] = [replace(label(key), traces=count) for key, count in keys]
+    return [*found, *(info for provider in PROVIDERS for info in provider())]
+
+
+def nearest(name: str, index: Index | None = None) -> str | None:
+    """The name that was probably meant."""
+    names = [info.name for info in fields(index)]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return close[0]
+    last = name.rpartition(".")[2]
+    return next((full for full in names if full.rpartition(".")[2] == last), None)
+
+
+def begins(name: str) -> bool:
+    """True when a field, or the key of a label, may still be typed out of `name`."""
+    return any(info.name.startswith(name) for info in fields()) or "label.".startswith(name)
+
+
+def _plain(key: str) -> bool:
+    return key.isascii() and all(part.isidentifier() or part.isalnum() for part in key.split("."))

@@ -1,0 +1,166 @@
+"""From names to values: which field or function it is, and whether the selections fit its axes."""
+
+from __future__ import annotations
+
+from tensorshark.forensics.filter import fields, tree
+from tensorshark.forensics.filter.applied import Applied
+from tensorshark.forensics.filter.cells import HeadMeans, Signal, Site, Token, TokenId
+from tensorshark.forensics.filter.complaint import A_TYPE, CORRELATED, LITERALS, Complaint
+from tensorshark.forensics.filter.fields import AXES, HEAD, LAYER, POS, SELECTORS, FieldInfo
+from tensorshark.forensics.filter.functions import FUNCTIONS, PLANNED, PREDICATES
+from tensorshark.forensics.filter.operands import Value
+from tensorshark.forensics.filter.selection import Pick
+from tensorshark.forensics.filter.stored import Expert, Label, Prompt, Stored
+from tensorshark.traces.errors import FilterError
+from tensorshark.traces.text import safe_text
+
+_WRITTEN = {LAYER: "#12", HEAD: ":3"}
+_TRUTHS = tree.Either | tree.Exclusive | tree.Both | tree.Not | tree.Compared | tree.Within
+
+
+class Names:
+    """Values of one filter."""
+
+    def __init__(self, complaint: Complaint) -> None:
+        self.complaint = complaint
+        self.error = complaint.error
+        self.later = complaint.later
+
+    def comparable(self, node: tree.Expression) -> Value:
+        """A value that can be compared. Raises FilterError."""
+        value = self.value(node)
+        if value.type == "tensor" and isinstance(node, tree.Field):
+            info = fields.find(node.name)
+            axes = ", ".join((*(info.axes if info else ()), "d_model"))
+            remedy = f"ask has({node.name}), or compare a number, such as that of resid_post.norm"
+            raise self.error(f"{node.name} is a tensor with axes {axes}; {remedy}", node.place)
+        return value
+
+    def value(self, node: tree.Expression) -> Value:
+        """A field, or a function of one. Raises FilterError."""
+        match node:
+            case tree.Field():
+                return self.field(node)
+            case tree.Call():
+                return self.applied(node)
+            case tree.Reference():
+                raise self.later("$field, the value in the selected trace", node.place)
+            case tree.Macro():
+                raise self.later("macros", node.place)
+            case tree.Arithmetic() | tree.Negative():
+                raise self.later("arithmetic", node.place)
+            case tree.Correlated():
+                raise self.later(CORRELATED, node.place)
+            case tree.Quantified():
+                raise self.error(
+                    f"{node.quantifier}(…) stands on the left side of a comparison only", node.place
+                )
+            case _ if isinstance(node, LITERALS):
+                raise self.error("a field belongs here, not a constant", node.place)
+            case _:
+                assert isinstance(node, _TRUTHS)
+                raise self.error("this is true or false already; a field belongs here", node.place)
+
+    def applied(self, node: tree.Call) -> Value:
+        """A function of a field."""
+        function = FUNCTIONS.get(node.name)
+        if function is None:
+            raise self.no_function(node)
+        if len(node.arguments) != 1 or node.arguments[0].name:
+            raise self.error(f"{node.name}(…) takes one value", node.place)
+        argument = node.arguments[0].value
+        inner = self.comparable(argument)
+        if function.takes not in ("any", inner.type):
+            reason = f"{node.name}(…) takes {A_TYPE[function.takes]}, not {A_TYPE[inner.type]}"
+            raise self.error(reason, argument.place)
+        whole = isinstance(inner, Signal) and HEAD in inner.field.axes and not inner.pick(HEAD).parts
+        if node.name == "mean" and isinstance(inner, Signal) and whole:
+            inner = HeadMeans(inner.field, inner.picks)
+        return Applied(function, inner)
+
+    def no_function(self, node: tree.Call) -> FilterError:
+        """No function of values has this name."""
+        if node.name in PREDICATES:
+            return self.error(f"{node.name}(…) is true or false already; a field belongs here", node.place)
+        if node.name in PLANNED:
+            return self.later(f"{node.name}(…)", node.named)
+        known = ", ".join(sorted((*FUNCTIONS, *PREDICATES)))
+        return self.error(f"there is no function {safe_text(node.name, 40)}; there are {known}", node.named)
+
+    def field(self, node: tree.Field) -> Value:
+        """A field with its selections."""
+        info = fields.find(node.name)
+        if info is None:
+            raise self.no_field(node)
+        if node.name in info.aliases:
+            self.complaint.advise(f"{node.name} works here, and is called {info.name}", node.named)
+        picks = self.picks(info, node)
+        match info.kind:
+            case "column":
+                return Stored(info)
+            case "label":
+                return Label(info)
+            case "expert":
+                return Expert(info)
+            case "prompt":
+                return Prompt(info)
+            case "token":
+                return Token(info, picks) if info.type == "text" else TokenId(info, picks)
+            case "site":
+                return Site(info, picks)
+            case "signal":
+                return Signal(info, picks)
+            case "analyzer":
+                raise self.later(f"{info.name}, which an analyzer makes", node.place)
+
+    def no_field(self, node: tree.Field) -> FilterError:
+        """No field has this name."""
+        name, place = node.name, node.named
+        ends = self.complaint.ends(place)
+        typing = ends and fields.begins(name)
+        family = name.partition(".")[0]
+        if family in fields.PLANNED and not typing:
+            return self.later(f"{safe_text(name, 80)} ({fields.PLANNED[family]})", place)
+        if name == "t" and node.heads is not None:
+            return self.later("token literals; write token.id == …", node.place)
+        if name in FUNCTIONS or name in PREDICATES:
+            return self.error(f"{name} is a function; write {name}(…)", place, ends)
+        near = fields.nearest(name)
+        remedy = f"did you mean {near}?" if near else "`tensorshark fields` lists them; text needs quotes"
+        return self.error(f"there is no field {safe_text(name, 80)}; {remedy}", place, typing)
+
+    def picks(self, info: FieldInfo, node: tree.Field) -> tuple[Pick, ...]:
+        """One selection per axis of the field."""
+        given = {LAYER: node.layers, HEAD: node.heads, POS: node.positions}
+        for axis in AXES:
+            selection = given[axis]
+            if selection is not None and axis not in info.axes:
+                has = f"its axes are {', '.join(info.axes)}" if info.axes else "it has no axes"
+                reason = f"{SELECTORS[axis]} selects a {axis}, and {info.name} has none; {has}"
+                raise self.error(
+                    reason, tree.Place(selection.place.start - (axis != POS), selection.place.stop)
+                )
+        return tuple(self.pick(axis, given[axis]) for axis in info.axes)
+
+    def pick(self, axis: str, selection: tree.Selection | None) -> Pick:
+        """The selection along one axis."""
+        if selection is None:
+            return Pick(axis)
+        for part in selection.parts:
+            if isinstance(part, tree.Named) and axis != POS:
+                reason = f"a {axis} is a number such as {_WRITTEN[axis]}; names are spans of tokens"
+                raise self.error(reason, part.place)
+            self.check_part(part)
+        return Pick(axis, selection.parts)
+
+    def check_part(self, part: tree.Part) -> None:
+        """Raise FilterError for what selects nothing in any trace."""
+        if isinstance(part, tree.Named):
+            for inner in part.parts or ():
+                if isinstance(inner, tree.Named):
+                    raise self.error("a span does not lie within a span", inner.place)
+                self.check_part(inner)
+        elif isinstance(part, tree.Through):
+            same_end = (part.first < 0) == (part.last < 0)
+            if same_end and part.first > part.last:
+                raise self.error("this range is empty: its first end is the larger one", part.place)

@@ -1,0 +1,274 @@
+"""What is true or false of a trace: comparisons, and what `and`, `or`, `xor` and `not` make of them.
+
+An answer need not be complete. `bounds` says, from the comparisons answered so far, which traces surely
+match and which possibly do; only what lies between is worth reading more for.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise
+
+import numpy as np
+
+from tensorshark.forensics.filter.cells import Signal, Site, Token, TokenId
+from tensorshark.forensics.filter.operands import Numbers, Tier, Value, holds
+from tensorshark.forensics.filter.reader import Reader
+from tensorshark.forensics.filter.relations import Bools, Order, Relation, compare, said, verb
+from tensorshark.forensics.filter.stored import Expert, Label, Stored
+from tensorshark.forensics.filter.tree import Quantifier
+
+Bounds = tuple[Bools, Bools]
+"""Surely and possibly (trace,)."""
+
+
+class Predicate(ABC):
+    """Something that is true or false of each trace."""
+
+    @abstractmethod
+    def leaves(self) -> Iterator[Leaf]:
+        """The comparisons in it."""
+
+    @abstractmethod
+    def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
+        """Which of `count` traces surely and possibly match, given the answers to some leaves."""
+
+    @abstractmethod
+    def words(self, negated: bool = False) -> str:
+        """What follows `traces`: `labelled injection`, `whose prompt contains "x"`."""
+
+
+class Leaf(Predicate):
+    """One comparison; reads values."""
+
+    def leaves(self) -> Iterator[Leaf]:
+        yield self
+
+    def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
+        if self in known:
+            return known[self], known[self]
+        return np.zeros(count, dtype=bool), np.ones(count, dtype=bool)
+
+    @property
+    @abstractmethod
+    def tier(self) -> Tier:
+        """What it costs to answer."""
+
+    @property
+    @abstractmethod
+    def values(self) -> tuple[Value, ...]:
+        """What is read."""
+
+    @abstractmethod
+    def everywhere(self, reader: Reader) -> Bools:
+        """The answer for all traces (trace,), where `tier` is INDEX."""
+
+    @abstractmethod
+    def among(self, reader: Reader, numbers: Numbers) -> list[int]:
+        """Those of `numbers` for which it is true."""
+
+
+@dataclass(frozen=True)
+class Comparison(Leaf):
+    """Any, or all, of a value's cells satisfy a relation."""
+
+    value: Value
+    relation: Relation
+    quantifier: Quantifier
+
+    @property
+    def tier(self) -> Tier:
+        return self.value.asks(self.relation)
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        return (self.value,)
+
+    def everywhere(self, reader: Reader) -> Bools:
+        return self.value.mask(reader, self.relation, self.quantifier)
+
+    def among(self, reader: Reader, numbers: Numbers) -> list[int]:
+        worth = self.value.candidates(reader, self.relation, numbers)
+        found = self.value.read(reader, worth)
+        return [number for number, values in found if holds(values, self.relation, self.quantifier)]
+
+    def words(self, negated: bool = False) -> str:
+        value, relation = self.value, self.relation
+        if type(relation) is Relation:
+            return f"{'without' if negated else 'with'} {_one(value, negated)}"
+        if isinstance(value, Label) and isinstance(relation, Order) and relation.operator == "==":
+            key = "" if value.field.key == "category" else f" ({value.field.noun.removeprefix('label ')})"
+            return f"{'not ' * negated}labelled {said(relation.constant)}{key}"
+        if isinstance(value, Stored) and value.type == "truth" and isinstance(relation, Order):
+            wanted = (relation.constant is True) == (relation.operator == "==")
+            return f"{'with' if wanted != negated else 'without'} a {value.field.noun}"
+        if isinstance(value, Expert) and self.quantifier == "any":
+            without = "without" if negated else "with"
+            return f"{without} a finding whose {value.field.noun} {relation.words()}"
+        start = "where" if isinstance(value, Token | TokenId) else "whose"
+        absent = " or is not there" if negated and not value.always else ""
+        return f"{start} {self._noun(negated)} {relation.words(negated)}{absent}"
+
+    def _noun(self, negated: bool) -> str:
+        """Which cells have to satisfy the relation, or of which none does."""
+        if self.quantifier == "all":
+            return self.value.words("every")
+        return self.value.words("any" if negated else "some")
+
+
+@dataclass(frozen=True)
+class Paired(Leaf):
+    """Two values of the same trace, compared; each has one cell at most."""
+
+    left: Value
+    operator: str
+    right: Value
+
+    @property
+    def tier(self) -> Tier:
+        blocked = all(isinstance(value, Signal) and value.indexed for value in self.values)
+        return Tier.INDEX if blocked else max(self.left.tier, self.right.tier)
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        return (self.left, self.right)
+
+    def everywhere(self, reader: Reader) -> Bools:
+        answer = np.zeros(reader.count, dtype=bool)
+        ours, theirs = self.left.blocks(reader), self.right.blocks(reader)
+        for (start, left), (_, right) in zip(ours or (), theirs or (), strict=True):
+            reader.check()
+            if len(left) and len(right):
+                there = ~np.isnan(left[0]) & ~np.isnan(right[0])
+                found = compare(left[0], self.operator, right[0])
+                answer[start : start + left.shape[1]] = there & found
+        return answer
+
+    def among(self, reader: Reader, numbers: Numbers) -> list[int]:
+        ours, theirs = dict(self.left.read(reader, numbers)), dict(self.right.read(reader, numbers))
+        both = [number for number in ours if len(ours[number]) and len(theirs.get(number, ()))]
+        return [number for number in both if compare(ours[number][0], self.operator, theirs[number][0])]
+
+    def words(self, negated: bool = False) -> str:
+        absent = " or is not there" if negated and not (self.left.always and self.right.always) else ""
+        left, right = self.left.words("some"), self.right.words("some")
+        return f"whose {left} {verb(self.operator, negated)} its {right}{absent}"
+
+
+@dataclass(frozen=True)
+class _Joined(Predicate):
+    parts: tuple[Predicate, ...]
+
+    def leaves(self) -> Iterator[Leaf]:
+        for part in self.parts:
+            yield from part.leaves()
+
+    def _bounds(self, known: Mapping[Leaf, Bools], count: int) -> tuple[list[Bools], list[Bools]]:
+        surely, possibly = zip(*(part.bounds(known, count) for part in self.parts), strict=True)
+        return list(surely), list(possibly)
+
+
+class Both(_Joined):
+    """`and`."""
+
+    def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
+        surely, possibly = self._bounds(known, count)
+        return reduce(np.logical_and, surely), reduce(np.logical_and, possibly)
+
+    def words(self, negated: bool = False) -> str:
+        if negated:
+            return f"not ({self.words()})"
+        said = [f"({part.words()})" if isinstance(part, _Joined) else part.words() for part in self.parts]
+        sentence = said[0]
+        for before, after in pairwise(said):
+            labelled = before.startswith(("labelled ", "not labelled "))
+            joint = " " if labelled and after.startswith("whose ") else " and "
+            sentence += joint + after
+        return sentence
+
+
+class Either(_Joined):
+    """`or`."""
+
+    def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
+        surely, possibly = self._bounds(known, count)
+        return reduce(np.logical_or, surely), reduce(np.logical_or, possibly)
+
+    def words(self, negated: bool = False) -> str:
+        said = [f"({part.words()})" if isinstance(part, _Joined) else part.words() for part in self.parts]
+        joined = " or ".join(said)
+        return f"not ({joined})" if negated else joined
+
+
+class Exclusive(_Joined):
+    """`xor`: an odd number of the parts."""
+
+    def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
+        surely, possibly = self._bounds(known, count)
+        decided = reduce(
+            np.logical_and, (sure | ~maybe for sure, maybe in zip(surely, possibly, strict=True))
+        )
+        odd = reduce(np.logical_xor, surely)
+        return decided & odd, ~decided | odd
+
+    def words(self, negated: bool = False) -> str:
+        said = [f"({part.words()})" if isinstance(part, _Joined) else part.words() for part in self.parts]
+        joined = " xor ".join(said)
+        return f"not ({joined})" if negated else joined
+
+
+@dataclass(frozen=True)
+class Not(Predicate):
+    """`not`."""
+
+    part: Predicate
+
+    def leaves(self) -> Iterator[Leaf]:
+        yield from self.part.leaves()
+
+    def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
+        surely, possibly = self.part.bounds(known, count)
+        return ~possibly, ~surely
+
+    def words(self, negated: bool = False) -> str:
+        return self.part.words(not negated)
+
+
+def _one(value: Value, negated: bool) -> str:
+    """One of them: `a label reviewed`, `a finding`, `an attention entropy in layer 3`."""
+    if isinstance(value, Expert):
+        return "a finding"
+    noun = value.words("any" if negated else "some")
+    if isinstance(value, Site | Token | TokenId):
+        return noun
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def answer(predicate: Predicate, reader: Reader) -> Bools:
+    """For which traces (trace,) it is true; the cheapest questions first, the dear ones only where needed."""
+    known: dict[Leaf, Bools] = {}
+    leaves = sorted(dict.fromkeys(predicate.leaves()), key=lambda leaf: leaf.tier)
+    for leaf in leaves:
+        if leaf.tier is Tier.INDEX:
+            known[leaf] = leaf.everywhere(reader)
+        elif leaf.tier is Tier.ROWS:
+            known[leaf] = reader.marked(leaf.among(reader, _open(predicate, known, reader.count)))
+    scanned = [leaf for leaf in leaves if leaf.tier is Tier.TRACE]
+    if scanned:
+        open_ = _open(predicate, known, reader.count)
+        found: dict[Leaf, list[int]] = {leaf: [] for leaf in scanned}
+        for at in range(len(open_)):
+            reader.check()
+            for leaf in scanned:
+                found[leaf] += leaf.among(reader, open_[at : at + 1])
+        known |= {leaf: reader.marked(numbers) for leaf, numbers in found.items()}
+    return predicate.bounds(known, reader.count)[0]
+
+
+def _open(predicate: Predicate, known: Mapping[Leaf, Bools], count: int) -> Numbers:
+    """Numbers of the traces that the answers so far do not decide."""
+    surely, possibly = predicate.bounds(known, count)
+    return np.flatnonzero(possibly & ~surely) + 1

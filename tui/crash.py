@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import sys
 import time
 import traceback
@@ -80,7 +81,8 @@ def _write_log(text: str) -> Path:
 
     folder = user_state_path("tensorshark")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"crash-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.log"
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    path = folder / f"crash-{now}-{os.getpid()}-{secrets.token_hex(2)}.log"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:  # noqa: PTH123
         file.write(text)
     return path

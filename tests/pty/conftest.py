@@ -111,8 +111,8 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
-                os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
                 os.environ.pop("NO_COLOR", None)
+                os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
                 os.execvp(argv[0], list(argv))
             finally:
                 os._exit(127)

@@ -99,9 +99,10 @@ class Capture:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if not make_dir(path):
-                if (path / RECORD).exists():
+                other = [name for name in list_dir(path) if not name.startswith(f".{RECORD}.")]
+                if (path / RECORD).exists():  # after the listing: others may be creating it right now
                     return cls.open(path)
-                if other := [name for name in list_dir(path) if not name.startswith(f".{RECORD}.")]:
+                if other:
                     raise UsageError(
                         f"{shown(path)}: not a capture, and not empty ({shown(other[0])} is in it)"
                     )

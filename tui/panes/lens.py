@@ -32,7 +32,7 @@ PICTURES = 9
 
 
 class Lens(Sheet):
-    """The most likely next token of every layer and token, shaded by the root of its probability."""
+    """The most likely next token of every layer and token, shaded by its probability."""
 
     TITLE = "Lens"
     KEY = "3"
@@ -120,10 +120,14 @@ class Lens(Sheet):
         rows = [layers[index] for index in window.rows]
         capture = str(trace.capture.path.absolute())
         job = self._cells.next_job(capture, trace.id, layers, rows, window.columns, self._token())
-        if job is not None:
-            self._waiting = True
-            name = trace.id
-            self.subject.engine.lens(job, lambda said: self.post_message(JobMessage(name, said)))
+        if job is None:
+            return
+
+        def answer(said: object) -> None:  # on the worker's thread
+            self.post_message(JobMessage(trace.id, said))
+
+        self._waiting = True
+        self.subject.engine.lens(job, answer)
 
     # The grid ------------------------------------------------------------------------------------------
 
@@ -152,7 +156,7 @@ class Lens(Sheet):
         lines = [header(self.palette, window, "layer", names, self._token())]
         for index in window.rows:
             cells = [self._cells.get(self.trace.id, layers[index], column) for column in columns]
-            levels = [level(math.sqrt(cell.probs[0]), 0.0, 1.0) if cell and cell.probs else ABSENT for cell in cells]
+            levels = [level(cell.probs[0], 0.0, 1.0) if cell and cell.probs else ABSENT for cell in cells]
             texts = [_written(cell, window.cell) for cell in cells]
             here = index == self._here()
             lines.append(

@@ -130,10 +130,19 @@ class Norms(Sheet):
         name = token_text(self.trace.tokens[self.cursor.token], 24)
         words = f"{site} of token {self.cursor.token} “{name}”: "
         words += f"{figure(found.first)} in layer {layers[0]}, {figure(found.last)} in layer {layers[-1]}"
-        more = f" · {figure(found.ratio)} times · rises in {found.rising} of {found.steps} steps"
+        rises = f" · rises in {found.rising} of {found.steps} steps"
         odd = int((~np.isfinite(norms)).sum())
         broken = [Part(f" · {odd:,} not finite in this trace", self.palette.style("bad"))] if odd else []
-        return spread([Part(" " + words, style), *broken, Part(more, style, 1)], [], width - 1)
+        return spread(
+            [
+                Part(" " + words, style),
+                *broken,
+                Part(f" · {figure(found.ratio)} times", style, 1),
+                Part(rises, style, 2),
+            ],
+            [],
+            width - 1,
+        )
 
     # The pictures --------------------------------------------------------------------------------------
 

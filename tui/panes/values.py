@@ -14,6 +14,7 @@ from textual.binding import Binding, BindingType
 
 from tensorshark.traces.sites import SITES
 from tensorshark.traces.text import token_text
+from tensorshark.traces.trace import Trace
 from tensorshark.tui.panes.sheet import Line, Sheet
 from tensorshark.tui.widgets.heat import Scale
 from tensorshark.tui.widgets.line import Part, fit, spread
@@ -23,7 +24,7 @@ from tensorshark.tui.widgets.sparkline import bars, meter
 MASSIVE = 100.0
 """A massive activation is larger than this ..."""
 TIMES_MEDIAN = 1000.0
-"""... and than this many times the median magnitude (Sun et al. 2024, arXiv 2402.17762)."""
+"""... and than this many times the tensor's median magnitude (Sun et al. 2024, arXiv 2402.17762)."""
 MARK = "▲"
 """Stands beside a massive activation."""
 PICTURES_FROM = 18
@@ -50,13 +51,12 @@ class Numbers:
     """Dimensions of massive activations."""
 
     @classmethod
-    def of(cls, row: npt.NDArray[np.generic]) -> Numbers:
-        """From a row in its stored type."""
+    def of(cls, row: npt.NDArray[np.generic], median: float) -> Numbers:
+        """From a row in its stored type, and the median magnitude of the whole tensor."""
         x = row.astype(np.float64)
         size = np.abs(x)
         order = np.argsort(-np.nan_to_num(size, nan=-1.0, posinf=np.inf), kind="stable")
         order = order[: int((~np.isnan(x)).sum())]
-        median = float(np.median(size[np.isfinite(size)])) if np.isfinite(size).any() else 0.0
         large = np.flatnonzero((size > MASSIVE) & (size > TIMES_MEDIAN * median))
         return cls(x, x[np.isfinite(x)], order, frozenset(large.tolist()))
 
@@ -76,6 +76,8 @@ class Values(Sheet):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._array: npt.NDArray[Any] | None = None
+        self._median = 0.0
+        """Of the magnitudes in `_array`."""
         self._array_of: tuple[str, str] = ("", "")
         """Trace and tensor of `_array`."""
         self._problem = ""
@@ -104,12 +106,12 @@ class Values(Sheet):
         """Identity, statistics, largest dimensions, pictures where there is room, and the raw row."""
         name = SITES[self.cursor.site].at(self.cursor.layer)
         trace = self.trace
-        self.fetch((trace.id, name), lambda: ((trace.id, name), trace.load(name)))
+        self.fetch((trace.id, name), lambda: ((trace.id, name), *_read(trace, name)))
         if self._problem:
             return self.words(self._problem, width, "bad")
         if self._array is None or self._array_of != (trace.id, name):
             return self.words(f"Reading {name} …", width)
-        numbers = Numbers.of(self._row())
+        numbers = Numbers.of(self._row(), self._median)
         lines = [self._identity(width, name), self._statistics(width, numbers)]
         if height >= PICTURES_FROM:
             lines += [[], *self._pictures(width, numbers), []]
@@ -122,7 +124,7 @@ class Values(Sheet):
         """The tensor, or why there is none."""
         self._problem = str(value) if isinstance(value, Exception) else ""
         if not self._problem:
-            self._array_of, self._array = value
+            self._array_of, self._array, self._median = value
 
     def vertical(self, step: int) -> None:
         """Scroll the raw values by a row."""
@@ -237,14 +239,16 @@ class Values(Sheet):
             return [[Segment(fit(" no finite value", width), style("bad"))]] + [[Segment(" " * width)]] * (
                 rows + 1
             )
-        lo, hi = float(x.min()), float(x.max())
+        edge = 3 * _usual(x)
+        lo, hi = max(float(x.min()), -edge), min(float(x.max()), edge)
+        beyond = int(((x < lo) | (x > hi)).sum())
         counts = np.histogram(x, bins=max(1, width - 2), range=(lo, hi if hi > lo else lo + 1.0))[0]
         heights = [float(count) if count else None for count in np.sqrt(counts)]
         drawn = bars([0.0 if height is None else height for height in heights], width - 2, rows)
         blank = [" " if height is None else "" for height in heights]
         drawn[-1] = "".join(empty or char for empty, char in zip(blank, drawn[-1], strict=True))
         ends = figure(lo) + figure(hi).rjust(max(1, width - 2 - len(figure(lo))))
-        title = f" {x.size:,} values, heights √count"
+        title = f" {x.size:,} values, √count" + (f", {beyond} beyond the edges" if beyond else "")
         return [
             [Segment(fit(title, width), style("dim"))],
             *([Segment(" " + row + " ", style("blue"))] for row in drawn),
@@ -298,6 +302,14 @@ class Values(Sheet):
                 ground += style("amber", bold=True)
             line.append(Segment((MARK if massive else " ") + _written(value, digits) + " ", ground))
         return line
+
+
+def _read(trace: Trace, name: str) -> tuple[npt.NDArray[Any], float]:
+    """A tensor and the median of its magnitudes."""
+    array = trace.load(name)
+    size = np.abs(array.astype(np.float32))
+    finite = size[np.isfinite(size)]
+    return array, float(np.median(finite)) if finite.size else 0.0
 
 
 def _per_row(width: int) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from rich.cells import set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
@@ -175,9 +176,14 @@ def header(palette: Palette, window: Window, title: str, names: Sequence[str], c
         line += [Segment(ticks[:at], dim), Segment(ticks[at : at + 1], here), Segment(ticks[at + 1 :], dim)]
     else:
         for column in window.columns:
-            name = fit(names[column], window.cell - (window.gap == 0))
-            line.append(Segment(" " + name, here if column == cursor else text))
+            line.append(Segment(" " + title_in(names[column], window), here if column == cursor else text))
     return [*line, Segment("›", dim)] if right else line
+
+
+def title_in(name: str, window: Window) -> str:
+    """A column's name in its width; where that is a few cells, letters are worth more than a `…`."""
+    width = window.cell - (window.gap == 0)
+    return fit(name, width) if width > 6 else set_cell_size(name, width)
 
 
 def row(

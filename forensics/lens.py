@@ -138,7 +138,7 @@ def top(scores: Floats, k: int) -> NDArray[np.int64]:
     """Ids (..., k) of the k largest scores, largest first, the lower id first among equals."""
     k = min(k, scores.shape[-1])
     if k == 1:
-        return scores.argmax(axis=-1)[..., None]
+        return np.asarray(scores.argmax(axis=-1)[..., None], dtype=np.int64)
     ids = _contenders(scores, k)
     best = np.argpartition(np.take_along_axis(scores, ids, axis=-1), -k, axis=-1)[..., -k:]
     candidates = np.sort(np.take_along_axis(ids, best, axis=-1), axis=-1)  # (..., k) ascending ids
@@ -265,7 +265,7 @@ def _fill(
     count = len(states)
     if final is not None:  # in the same product: the weights go through memory once
         states = np.concatenate([states, final[None]])
-    finite = np.isfinite(states.astype(np.float32, copy=False)).all(axis=-1)  # (layer, pos)
+    finite = np.asarray(np.isfinite(states.astype(np.float32, copy=False)).all(axis=-1))  # (layer, pos)
     flat = np.where(finite[..., None], states, 0).reshape(-1, states.shape[-1])  # (layer and pos, d_model)
     scores = logits(flat, weights, lens).reshape(*finite.shape, -1)  # (layer, pos, vocab)
     read = distribution(scores)

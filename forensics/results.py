@@ -150,8 +150,9 @@ def checked(value: object) -> Result:
     if isinstance(result, Lines):
         _same_length("a series", [line.y for line in result.series], len(result.x))
     if isinstance(result, Heatmap):
-        grids = [result.values] if result.texts is None else [result.values, result.texts]
-        _same_length("the heatmap", grids, len(result.rows))
+        _same_length("the heatmap", [result.values], len(result.rows))
+        if result.texts is not None:
+            _same_length("the texts", [result.texts], len(result.rows))
         _same_length("a row of the heatmap", result.values, len(result.columns))
         _same_length("a row of the texts", result.texts or [], len(result.columns))
     if isinstance(result, TokenStrip):

@@ -158,7 +158,7 @@ def lacking(trace: ViewTrace, needs: Needs) -> NotCaptured | None:
     for key in needs.stats:
         if key in _ATTENTION:
             if ATTENTION not in trace.sites and "pattern" not in trace.sites:
-                return _missing(trace, "attention was not captured", "capture again without --no-attention")
+                return _missing(trace, "attention was not captured", "capture again with attn among --sites")
         elif key not in trace.stats and stat_site(key) not in trace.sites:
             site = stat_site(key)
             return _missing(trace, f"{key} was not captured", f"capture again with --sites {site}")

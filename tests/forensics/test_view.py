@@ -80,7 +80,7 @@ def test_damage_is_a_problem_and_the_others_go_on(capture: Capture) -> None:
     [
         (Needs(sites=["mlp_out", "resid_post"]), ("mlp_out",), "--sites mlp_out,resid_post"),
         (Needs(sites=["pattern"]), ("pattern",), "--patterns"),
-        (Needs(stats=["attn.entropy"]), ("attn", "pattern"), "--no-attention"),
+        (Needs(stats=["attn.entropy"]), ("attn", "pattern"), "attn among --sites"),
         (Needs(stats=["norm.attn_out"]), ("attn_out",), "--sites attn_out"),
     ],
 )

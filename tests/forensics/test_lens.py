@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import msgspec
 import numpy as np
 import pytest
@@ -151,6 +152,20 @@ def test_extreme_logits_do_not_overflow() -> None:
     rows = distribution(np.array([[1e4, 0.0, -1e4]], dtype=np.float32))
     assert lens.entropy(rows)[0] == 0 and rows.p[0].tolist() == [1, 0, 0]
     assert lens.kl(rows, rows)[0] == 0
+
+
+@pytest.mark.parametrize("stored", ["float16", "bfloat16"])
+def test_narrow_states_are_read_in_float32(
+    stored: str, weights: dict[str, np.ndarray], states: np.ndarray
+) -> None:
+    narrow = states.astype(ml_dtypes.bfloat16 if stored == "bfloat16" else np.float16)
+    narrow[1, 2, 0] = np.nan
+    wide = narrow.astype(np.float32)
+    a, b = (
+        readout(x, x[-1], weights, settings(), list(range(5)), list(range(7)), top_k=2)
+        for x in (narrow, wide)
+    )
+    assert np.array_equal(a.token_ids, b.token_ids) and np.array_equal(a.kl, b.kl, equal_nan=True)
 
 
 def test_wrong_widths_and_kinds_are_refused(weights: dict[str, np.ndarray]) -> None:

@@ -141,6 +141,11 @@ def write_all(fd: int, data: Buffer) -> None:
         view = view[os.write(fd, view) :]
 
 
+def flush(fd: int) -> None:
+    """Flush a file's data and length. Raises OSError."""
+    getattr(os, "fdatasync", os.fsync)(fd)  # macOS has no fdatasync
+
+
 def fsync_dir(path: Path) -> None:
     """Flush a folder's entries. Raises OSError."""
     fd = os.open(path, _FOLDER)

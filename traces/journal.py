@@ -19,7 +19,16 @@ from pathlib import Path
 import msgspec
 
 from tensorshark.traces.errors import IntegrityError, NotFoundError, StorageError
-from tensorshark.traces.files import FILE_MODE, ReadFile, fsync_dir, list_dir, shown, write_all, writing
+from tensorshark.traces.files import (
+    FILE_MODE,
+    ReadFile,
+    flush,
+    fsync_dir,
+    list_dir,
+    shown,
+    write_all,
+    writing,
+)
 
 SUFFIX = ".jsonl"
 MAX_BYTES = 4 << 30
@@ -241,7 +250,7 @@ class JournalWriter:
             try:
                 write_all(self._fd, line + b"\n")
                 if self._sync:
-                    os.fdatasync(self._fd)
+                    flush(self._fd)
             except OSError:
                 self._take_back()
                 raise

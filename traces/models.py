@@ -118,7 +118,8 @@ class Models:
                 raise UsageError(f"model {record.name}: the capture has another one of that name")
             return self.add(msgspec.structs.replace(record, name=record.name[:55] + suffix), lens, vocab)
         with writing(self.folder), Staging(self.capture) as staging:
-            make_dir(self.folder)
+            if make_dir(self.folder):
+                fsync_dir(self.capture)
             staged = staging.folder / record.name
             make_dir(staged)
             self._stage(staged, record, lens, vocab)

@@ -73,6 +73,7 @@ class Capture:
         self._journal = Journal(path)
         self._entries: list[JournalEntry] | None = None
         self._numbers: dict[str, int] = {}
+        self._searched = False
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -220,8 +221,10 @@ class Capture:
         )
 
     def _find(self, prefix: str) -> JournalEntry:
-        if self._entries is None and len(prefix) == 16 and (found := self._journal.find(prefix)):
-            return found
+        if self._entries is None and not self._searched and len(prefix) == 16:
+            self._searched = True  # the second time, parsing the whole journal pays
+            if found := self._journal.find(prefix):
+                return found
         number = self.number(prefix)
         if number:
             return self.journal()[number - 1]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import math
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Mapping
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _ID = re.compile(r"[0-9a-f]{16}")
+SET_ASIDE = "set-aside"
+"""In staging: what lay in a trace's place, had no line and could not be read."""
 _YOUNG = 60.0
 """Seconds for which a trace without a line may still get it from another writer that lives."""
 
@@ -60,14 +63,15 @@ class Writer:
         self._sync = sync
         self._traces = capture.path / "traces"
         with writing(capture.path):
-            make_dir(self._traces)
-            make_dir(capture.path / "journal")
+            made = [make_dir(self._traces), make_dir(capture.path / "journal")]
+            if sync and any(made):
+                fsync_dir(capture.path)
             self._staging = Staging(capture.path)
         self._journal = JournalWriter(
             capture.path / "journal", self._staging.name, capture.uuid, tool(), sync=sync
         )
-        self._unsettled = False
-        """True while a trace is in place and its line is not written: then the next writer has work."""
+        self._unsettled: set[str] = set()
+        """Traces that are in place and whose line is not written: then the next writer has work."""
         self._known: set[str] = set()
         try:
             self._known.update(capture.ids())
@@ -100,6 +104,9 @@ class Writer:
                 full, itself = self._stage(staged, manifest, tensors, stats)
                 if not self._move(staged, final):
                     return None
+            except OSError:
+                self._withdraw(final, staged)
+                raise
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
         try:
@@ -108,7 +115,7 @@ class Writer:
             if self._journal.certain:
                 self._withdraw(final, staged)
             raise
-        self._unsettled = False
+        self._unsettled.discard(full.id)
         return full
 
     def close(self) -> None:
@@ -154,11 +161,11 @@ class Writer:
         """Rename into place and flush; False when another writer was first."""
         if make_dir(final.parent) and self._sync:
             fsync_dir(self._traces)
-        self._unsettled = True
+        self._unsettled.add(final.name)
         try:
             staged.rename(final)
         except OSError as error:
-            self._unsettled = False
+            self._unsettled.discard(final.name)
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
                 return False
             raise
@@ -168,15 +175,16 @@ class Writer:
 
     def _withdraw(self, final: Path, staged: Path) -> None:
         """No line, no trace; where the disk refuses even this, the next writer takes it over."""
-        with suppress(OSError):
-            final.rename(staged)
-            self._unsettled = False
-            shutil.rmtree(staged, ignore_errors=True)
+        if final.name in self._unsettled:
+            with suppress(OSError):
+                final.rename(staged)
+                self._unsettled.discard(final.name)
+                shutil.rmtree(staged, ignore_errors=True)
 
     def _met(self, trace_id: str) -> bool:
         """The folder is there, without a line when we looked: another writer's, or left by a dead one.
 
-        False when it was not whole and is gone now.
+        False when it was not whole and its place is free now.
         """
         self._known.update(self.capture.ids())
         if trace_id in self._known or not self._may_adopt(trace_id, self._staging.alone([])):
@@ -219,7 +227,7 @@ class Writer:
         return alone or time.time() - changed > _YOUNG
 
     def _adopt(self, trace_id: str) -> bool:
-        """Journal a whole trace. One that is not whole, which nobody was ever told about, goes: False."""
+        """Journal a whole trace; False for one that is not, which is set aside: nothing is ever deleted."""
         place = folder(self.capture.path, trace_id)
         try:
             manifest, itself = self._verify(place, trace_id)
@@ -227,8 +235,8 @@ class Writer:
             raise
         except TensorsharkError:
             with writing(place):
-                place.rename(self._staging.folder / trace_id)
-            shutil.rmtree(self._staging.folder / trace_id, ignore_errors=True)
+                make_dir(self._staging.root / SET_ASIDE)
+                place.rename(self._staging.root / SET_ASIDE / f"{trace_id}-{secrets.token_hex(4)}")
             return False
         with writing(place):
             if self._sync:

@@ -152,8 +152,14 @@ def test_two_processes_that_add_the_same_model_make_one(capture: Capture) -> Non
     for _ in range(6):
         pid = os.fork()
         if pid == 0:
-            added = Capture.open(capture.path).add_model(_other(capture, name="b"), capture.lens("synthetic"))
-            os._exit(0 if added.name == "b" else 1)
+            status = 1
+            try:
+                twin = _other(capture, name="b")
+                status = int(
+                    Capture.open(capture.path).add_model(twin, capture.lens("synthetic")).name != "b"
+                )
+            finally:
+                os._exit(status)
         pids.append(pid)
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0] * 6
     assert list(Capture.open(capture.path).models()) == ["b", "synthetic"]

@@ -21,11 +21,13 @@ def _killed(capture: Path) -> str:
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        mine = Staging(capture)
-        (mine.folder / "half").mkdir()
-        (mine.folder / "half" / "file").write_text("x")
-        os.write(write, mine.name.encode())
-        os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            mine = Staging(capture)
+            (mine.folder / "half").mkdir()
+            (mine.folder / "half" / "file").write_text("x")
+            os.write(write, mine.name.encode())
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
     name = os.read(read, 200).decode()
     os.close(read)

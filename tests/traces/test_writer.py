@@ -280,7 +280,7 @@ def _orphan(capture: Capture, prompt: str = "a b") -> str:
         staged.mkdir()
         writer._stage(staged, *made)
         writer._move(staged, folder(capture.path, made[0].id))
-        writer._unsettled = False
+        writer._unsettled.clear()
     assert made[0].id in _folders(capture.path)
     return made[0].id
 
@@ -305,6 +305,32 @@ def test_an_orphan_that_is_not_whole_is_captured_anew(empty: Capture, name: str)
         full = writer.commit(*synthetic_trace(empty, "a b", {}, seed=1))
     assert full is not None
     assert _check(empty.path) == [orphan]
+    (aside,) = (empty.path / "staging" / "set-aside").iterdir()
+    assert aside.name.startswith(f"{orphan}-")
+    assert len(list(aside.iterdir())) == 3
+
+
+def test_a_writer_goes_on_after_a_flush_that_failed(empty: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [synthetic_trace(empty, f"word {seed}", {}, seed=seed) for seed in range(3)]
+    real = writer_module.fsync_dir
+    with empty.writer() as writer:
+        assert writer.commit(*made[0]) is not None
+        parent = folder(empty.path, made[1][0].id).parent
+
+        def refuse(path: Path) -> None:
+            if path == parent:
+                raise OSError(errno.EIO, "bad disk")
+            real(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(writer_module, "fsync_dir", refuse)
+            with pytest.raises(StorageError, match="bad disk"):
+                writer.commit(*made[1])
+        assert _folders(empty.path) == {made[0][0].id}
+        assert writer.commit(*made[1]) is not None
+        assert writer.commit(*made[2]) is not None
+    assert _check(empty.path) == [trace[0].id for trace in made]
+    assert _left(empty.path) == []
 
 
 def test_a_young_orphan_is_left_to_the_other_writer_that_lives(
@@ -354,8 +380,10 @@ def test_writers_of_the_same_experiments_make_each_trace_once(empty: Capture) ->
 def test_a_reader_sees_only_whole_traces_while_a_writer_writes(empty: Capture) -> None:
     pid = os.fork()
     if pid == 0:
-        append_synthetic(Capture.open(empty.path), traces=60, seed=4)
-        os._exit(0)
+        try:
+            append_synthetic(Capture.open(empty.path), traces=60, seed=4)
+        finally:
+            os._exit(0)
     reader = Capture.open(empty.path)
     seen = 0
     while os.waitpid(pid, os.WNOHANG) == (0, 0):

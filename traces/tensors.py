@@ -79,26 +79,26 @@ def write(
     is aligned. Raises UsageError for a name or type that cannot be stored, OSError when the disk refuses.
     """
     known = digests or {}
-    header: dict[str, Any] = {}
+    codes = {name: _code(name, value.dtype) for name, value in tensors.items()}
+    ordered = sorted(tensors, key=lambda name: -tensors[name].dtype.itemsize)
+    head, size = _head({name: (codes[name], tensors[name].shape) for name in ordered})
     parts: list[memoryview] = []
     stored: list[StoredTensor] = []
-    end = 0
-    for name, value in sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize):
-        code = _code(name, value)
-        array = np.ascontiguousarray(value, dtype=DTYPES[code])
-        data = as_bytes(array)
-        header[name] = {"dtype": code, "shape": list(value.shape), "data_offsets": [end, end + len(data)]}
-        end += len(data)
-        parts.append(data)
-        stored.append(_describe(name, array, value.shape, known.get(name) or sha256(data)))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    head = len(text).to_bytes(8, "little") + text
     whole = hashlib.sha256(head)
-    for part in parts:
-        whole.update(part)
+    for name in ordered:
+        array = np.ascontiguousarray(tensors[name], dtype=DTYPES[codes[name]])
+        data = as_bytes(array)
+        whole.update(data)
+        parts.append(data)
+        stored.append(_describe(name, array, tensors[name].shape, known.get(name) or sha256(data)))
     write_file(path, head, *parts, sync=sync)
-    return Written(StoredFile(name=path.name, size=len(head) + end, sha256=whole.hexdigest()), stored)
+    return Written(StoredFile(name=path.name, size=size, sha256=whole.hexdigest()), stored)
+
+
+def file_size(tensors: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]) -> int:
+    """Bytes that `write` would write for tensors of these types and shapes."""
+    ordered = sorted(tensors.items(), key=lambda item: -item[1][0].itemsize)
+    return _head({name: (_code(name, dtype), shape) for name, (dtype, shape) in ordered})[1]
 
 
 def read_header(file: ReadFile) -> dict[str, Entry]:
@@ -243,14 +243,27 @@ def _bits(array: Array) -> Array:
     return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
 
 
-def _code(name: str, array: Array) -> str:
+def _head(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> tuple[bytes, int]:
+    """What comes before the data of tensors in this order, by code and shape; and the size of the file."""
+    header: dict[str, Any] = {}
+    end = 0
+    for name, (code, shape) in tensors.items():
+        start, end = end, end + math.prod(shape) * DTYPES[code].itemsize
+        header[name] = {"dtype": code, "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    head = len(text).to_bytes(8, "little") + text
+    return head, len(head) + end
+
+
+def _code(name: str, dtype: np.dtype[Any]) -> str:
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{safe_text(name, 80)!r} cannot be a tensor's name; use letters, digits, '_' and '.'"
         )
-    code = _CODES.get(array.dtype.name)
+    code = _CODES.get(dtype.name)
     if code is None:
-        raise UsageError(f"{name}: type {array.dtype} cannot be stored; use one of {', '.join(_CODES)}")
+        raise UsageError(f"{name}: type {dtype} cannot be stored; use one of {', '.join(_CODES)}")
     return code
 
 

@@ -63,7 +63,7 @@ class Recorder:
     def run(self, batch: Sequence[Sequence[int]]) -> list[Row]:
         """One pass over token ids of any lengths; rows in the same order. Allocation errors go through."""
         lengths = [len(ids) for ids in batch]
-        pass_ = _Pass(self._sites)
+        pass_ = _Pass(self._sites, (len(batch), max(lengths)))
         with ExitStack() as stack, torch.inference_mode():
             for layer in self._layers:
                 for handle in self._hook_block(pass_, layer):
@@ -143,6 +143,8 @@ class _Pass:
     """What the hooks of one pass collect."""
 
     sites: frozenset[str]
+    shape: tuple[int, int]
+    """(batch, pos), padded."""
     tensors: dict[str, Tensor] = field(default_factory=dict)
     stats: dict[str, list[Tensor]] = field(default_factory=dict)
     """Statistic -> one (batch, …, pos) per layer."""
@@ -155,6 +157,8 @@ class _Pass:
         if site == "resid_pre" and x is self.passed_on and self.kept is not None:
             kept = self.kept
         else:
+            # some blocks flatten (batch, pos) around their MLP
+            x = x if x.ndim == 3 else x.reshape(*self.shape, -1)
             kept = (x.clone(), *residual_stats(x))
         if site == "resid_post":
             self.passed_on, self.kept = x, kept

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 from tensorshark.traces import tensors
@@ -246,6 +245,8 @@ def now() -> str:
 
 def _display_filter() -> Callable[[Capture, str], Iterator[str]]:
     """What turns a filter's text into ids; found by its entry point, as the filter is above this layer."""
+    from importlib import metadata  # 15 ms, and only filters ask
+
     for point in metadata.entry_points(group="tensorshark.filters", name="display"):
         select: Callable[[Capture, str], Iterator[str]] = point.load()
         return select

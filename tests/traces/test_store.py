@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import threading
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -239,9 +240,9 @@ def test_a_filter_needs_the_filter_that_is_installed(
         def load() -> object:
             return lambda of, text: iter(wanted) if (of, text) == (capture, "x == 1") else iter(())
 
-    monkeypatch.setattr(store.metadata, "entry_points", lambda **_: [Point])
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: [Point])
     assert [trace.id for trace in capture.select(" x == 1 ")] == wanted
-    monkeypatch.setattr(store.metadata, "entry_points", lambda **_: [])
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: [])
     with pytest.raises(NotFoundError, match="filter"):
         capture.select("x == 1")
 

@@ -9,6 +9,8 @@ import ml_dtypes
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tensorshark.traces import manifest, trace
 from tensorshark.traces.errors import IntegrityError, NotFoundError, UntrustedError
@@ -92,6 +94,34 @@ def test_half_precision_is_rebuilt_in_half_precision(capture: Capture, dtype: An
     for name, array in captured.items():
         assert one.load(name).dtype == dtype
         assert one.load(name).tobytes() == array.tobytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    dtype=st.sampled_from([np.float32, np.float16, ml_dtypes.bfloat16]),
+    shape=st.tuples(st.integers(1, 5), st.integers(1, 6)),
+    changed=st.sets(st.tuples(st.integers(0, 3), st.sampled_from(DEFAULT_SITES)), max_size=4),
+    asked=st.randoms(use_true_random=False),
+)
+def test_what_goes_in_comes_out_through_the_disk_in_any_order(
+    tmp_path_factory: pytest.TempPathFactory, dtype: Any, shape: tuple[int, int], changed: Any, asked: Any
+) -> None:
+    capture = write_synthetic(tmp_path_factory.mktemp("t") / "a", traces=0)
+    rng = np.random.default_rng(1)
+    stream = rng.standard_normal(shape).astype(dtype)
+    captured: dict[str, Array] = {}
+    for layer in range(4):
+        attention, mlp = rng.standard_normal((2, *shape)).astype(dtype)
+        after = (stream + attention) + mlp
+        values = {"resid_pre": stream, "attn_out": attention, "mlp_out": mlp, "resid_post": after}
+        for site, value in values.items():  # a changed one no longer adds up
+            odd = (layer, site) in changed
+            captured[SITES[site].at(layer)] = np.nextafter(value, value + dtype(1)) if odd else value
+        stream = after
+    one = _commit(capture, captured)
+    for name in asked.sample(list(captured), len(captured)):
+        assert one.load(name).dtype == captured[name].dtype
+        assert one.load(name).tobytes() == captured[name].tobytes()
 
 
 def test_a_long_chain_is_linear_and_keeps_to_its_memory(

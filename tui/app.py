@@ -185,7 +185,7 @@ class Workbench(Shell):
         self._focus(-1)
 
     def _focus(self, step: int) -> None:
-        parts = [self.rows, self.details, self._panes.get(self.pane_name)]
+        parts = [self.rows, self.details, self.panes.get(self.pane_name)]
         there = [part for part in parts if part is not None and part.focusable and part.region.area]
         if there:
             at = next((i for i, part in enumerate(there) if part.has_focus), -step)
@@ -279,10 +279,3 @@ def choose_theme(environ: Mapping[str, str]) -> str:
         return "ansi"
     # rxvt and others say `foreground;background`; 7 and 15 are their whites.
     return "light" if environ.get("COLORFGBG", "").rpartition(";")[2] in ("7", "15") else "dark"
-
-
-def run(path: str | Path, theme: str = "auto") -> int:
-    """Open the workbench on a capture until it is left; returns the exit code."""
-    app = Workbench(path, theme)
-    app.run()
-    return app.return_code or 0

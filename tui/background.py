@@ -24,8 +24,10 @@ class Newest:
     def ask(self, job: Callable[[], None]) -> None:
         """Do this next; never blocks."""
         with self._wake:
+            if self._closed:
+                return
             self._job = job
-            if self._thread is None and not self._closed:
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
             self._wake.notify()

@@ -94,8 +94,19 @@ class CaptureGrew(Message):
     """True while traces keep coming in."""
     rate: float = 0.0
     """New traces per second."""
+    catching_up: bool = False
+    """True while the index is still taking in what was there before."""
     problem: str = ""
     """Why it can no longer be followed, e.g. that it was removed."""
+
+
+@dataclass
+class Crashed(Message):
+    """A thread of ours failed in a way that nobody foresaw."""
+
+    error: Exception
+    fatal: bool
+    """True when the workbench cannot go on without what failed."""
 
 
 @dataclass

@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 
 from rich.color import Color, blend_rgb
 from rich.style import Style
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 HEAT_LEVELS = 16
 
@@ -43,6 +43,8 @@ class Palette:
     """Text on a ground of `accent`."""
     select: str
     """Ground of the row the cursor is on."""
+    rest: str
+    """The same, quieter, where the keys go elsewhere."""
     amber: str
     """What you touched: marks, the cell under the cursor; also slow."""
     good: str
@@ -70,6 +72,11 @@ class Palette:
         return Style(reverse=True) if self.ansi else Style(bgcolor=self.select)
 
     @cached_property
+    def resting(self) -> Style:
+        """Laid over the row the cursor is on where the keys go elsewhere."""
+        return Style(bold=True) if self.ansi else Style(bgcolor=self.rest)
+
+    @cached_property
     def heat(self) -> tuple[Style, ...]:
         """Sixteen cell styles, low to high; text on them is legible. In `ansi` only weight differs."""
         if self.ansi:
@@ -90,28 +97,36 @@ class Palette:
 
     def theme(self) -> Theme:
         """The same colours for Textual's own widgets and the style sheet."""
-        background, band = self.background or "ansi_default", self.band or "ansi_default"
-        colors = {field.name: getattr(self, field.name) for field in fields(self) if field.type == "str"}
-        variables = {
-            f"shark-{name.replace('_', '-')}": color or "ansi_default" for name, color in colors.items()
+        colors = {
+            field.name: self._css(getattr(self, field.name))
+            for field in fields(self)
+            if field.type == "str" and field.name != "name"
         }
+        variables = {f"shark-{name.replace('_', '-')}": color for name, color in colors.items()}
+        if self.ansi:  # Textual's own widgets ask an ANSI theme for these
+            variables |= {"ansi-background": "ansi_default", "ansi-foreground": "ansi_default"}
+        base = BUILTIN_THEMES["ansi-dark"].variables if self.ansi else {}
         return Theme(
             name=self.name,
-            primary=self.accent,
-            secondary=self.blue,
-            accent=self.accent,
-            warning=self.amber,
-            error=self.bad,
-            success=self.good,
-            foreground=self.text or "ansi_default",
-            background=background,
-            surface=background,
-            panel=band,
-            boost=band,
+            primary=colors["accent"],
+            secondary=colors["blue"],
+            accent=colors["accent"],
+            warning=colors["amber"],
+            error=colors["bad"],
+            success=colors["good"],
+            foreground=colors["text"],
+            background=colors["background"],
+            surface=colors["background"],
+            panel=colors["band"],
+            boost=colors["band"],
             dark=self.dark,
             ansi=self.ansi,
             variables=variables,
         )
+
+    def _css(self, color: str) -> str:
+        """A colour as style sheets write it."""
+        return f"ansi_{color or 'default'}" if self.ansi else color
 
 
 @lru_cache(512)
@@ -149,6 +164,7 @@ DARK = Palette(
     accent="#3cc2b4",
     on_accent="#08211f",
     select="#2a5a5d",
+    rest="#1c3439",
     amber="#e3ae4b",
     good="#7cc37c",
     bad="#ee6d66",
@@ -169,6 +185,7 @@ LIGHT = Palette(
     accent="#0b7f78",
     on_accent="#ffffff",
     select="#b8e0da",
+    rest="#dcefeb",
     amber="#8f5c00",
     good="#2d7434",
     bad="#b5302a",
@@ -189,6 +206,7 @@ ANSI = Palette(
     accent="cyan",
     on_accent="",
     select="",
+    rest="",
     amber="yellow",
     good="green",
     bad="red",

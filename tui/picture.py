@@ -40,7 +40,7 @@ async def settled(app: Workbench) -> None:
     """Wait until the workbench has nothing under way: the list is filled and the trace was read."""
     for _ in range(int(WAIT / 0.05)):
         await asyncio.sleep(0.05)
-        if app.settled:
+        if app.settled or app.return_code:
             return
     raise TensorsharkError(f"the workbench did not settle in {WAIT:.0f} s")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from tensorshark.traces.errors import TensorsharkError
+from tensorshark.traces.errors import NotFoundError, TensorsharkError
 from tensorshark.traces.text import safe_text
 from tensorshark.tui.background import Newest
 from tensorshark.tui.messages import (
@@ -68,7 +68,7 @@ class Session:
 
         `module` is imported first: the pane that will be asked for as soon as the capture is open.
         """
-        job = self._guarded(lambda: self._open(module))
+        job = self._guarded(lambda: self._open(module), fatal=True)
         threading.Thread(target=job, name="follow", daemon=True).start()
 
     def close(self) -> None:
@@ -104,14 +104,13 @@ class Session:
             return self._stop.is_set() or ticket != self.selecting
 
         def job() -> None:
-            from tensorshark.forensics.filter import Cancelled
-
             try:
-                numbers = engine.select(text, sort, descending, stale)
-                self._post(FilterChanged(ticket, text, numbers))
-            except Cancelled:
-                return
-            except (TensorsharkError, OSError) as error:
+                self._post(FilterChanged(ticket, text, engine.select(text, sort, descending, stale)))
+            except Exception as error:
+                if stale():
+                    return  # the filter's Cancelled, or what a closing engine raises
+                if not isinstance(error, TensorsharkError | OSError):
+                    raise
                 self._post(FilterChanged(ticket, text, None, reason(error)))
 
         self._selects.ask(self._guarded(job))
@@ -127,15 +126,15 @@ class Session:
 
         self._loads.ask(self._guarded(job))
 
-    def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
-        """A job whose failure ends the program as one in a handler would, unless it is ending anyway."""
+    def _guarded(self, job: Callable[[], None], fatal: bool = False) -> Callable[[], None]:
+        """A job whose unforeseen failure becomes a message; `fatal` where nothing works without it."""
 
         def run() -> None:
             try:
                 job()
             except Exception as error:
                 if not self._stop.is_set():
-                    self._post(Crashed(error))
+                    self._post(Crashed(error, fatal))
 
         return run
 
@@ -159,6 +158,8 @@ class Session:
         while not self._stop.is_set():
             problem, new = "", 0
             try:
+                if not (self.path / "capture.json").exists():
+                    raise NotFoundError("the capture is no longer there")
                 new = engine.refresh(SLICE)
                 behind = engine.follow()
             except (TensorsharkError, OSError) as error:

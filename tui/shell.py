@@ -16,12 +16,13 @@ from textual.containers import Container, Horizontal
 from textual.timer import Timer
 
 from tensorshark.traces.text import safe_text
-from tensorshark.tui import moves
+from tensorshark.tui import crash, moves
 from tensorshark.tui.actions import PANES
 from tensorshark.tui.cursor import Cursor
 from tensorshark.tui.messages import (
     CaptureGrew,
     CaptureOpened,
+    Crashed,
     CursorMoved,
     FilterChanged,
     FilterChecked,
@@ -74,7 +75,8 @@ class Shell(SafeApp):
         """Id of the trace to compare with; empty for none."""
         self.selected = self.loaded = 0
         """Tickets of the newest answers."""
-        self._panes: dict[str, Pane] = {}
+        self.panes: dict[str, Pane] = {}
+        """Those that were brought up so far, by name."""
         self._placed = False
         self._waiting: Timer | None = None
 
@@ -148,8 +150,9 @@ class Shell(SafeApp):
         """True when the list is filled, and the trace under the cursor was read or there is none."""
         if self.session.engine is None:
             return bool(self.state.problem)
-        loaded = self.loaded == self.session.loading
-        return self.selected == self.session.selecting > 0 and loaded
+        listed = self.selected == self.session.selecting > 0 and not self.state.catching_up
+        loaded = self.loaded == self.session.loading and self.details.number == self.rows.number
+        return listed and loaded
 
     def refresh_lines(self) -> None:
         """Let every line say what is true now; those that say the same stay untouched."""
@@ -188,10 +191,17 @@ class Shell(SafeApp):
             self.apply(self.applied)
         self.refresh_lines()
 
+    @on(Crashed)
+    def _crashed(self, message: Crashed) -> None:
+        if message.fatal:
+            raise message.error
+        self.say(crash.report(message.error, self.NAME).splitlines()[0])
+
     @on(CaptureGrew)
     def _grew(self, message: CaptureGrew) -> None:
         state = self.state
         state.live, state.rate, state.problem = message.live, message.rate, message.problem
+        state.catching_up = message.catching_up
         if message.new:
             self._count()
             self.apply(self.applied)
@@ -256,6 +266,7 @@ class Shell(SafeApp):
         row = self.rows.row(message.number)
         if row is None:
             self.cursor, self.subject = replace(self.cursor, trace=""), None
+            self.details.number = message.number
             self.show_subject()
             return
         if row.id == self.cursor.trace:
@@ -310,7 +321,7 @@ class Shell(SafeApp):
         state.token = trace.tokens[cursor.token] if trace and trace.tokens else ""
         state.heads = trace.model.heads if trace else 0
         self.details.show(self.subject, cursor)
-        if (pane := self._panes.get(self.pane_name)) is not None:
+        if (pane := self.panes.get(self.pane_name)) is not None:
             pane.show(self.subject, cursor)
         self.status.update()
 
@@ -318,10 +329,10 @@ class Shell(SafeApp):
         """Bring up a pane, importing and building it the first time."""
         self.pane_name = self.tabs.chosen = name
         kind = next(kind for kind in PANES if kind.name == name)
-        if kind.module and name not in self._panes:
-            pane = self._panes[name] = load_pane(kind.module)
+        if kind.module and name not in self.panes:
+            pane = self.panes[name] = load_pane(kind.module)
             self.query_one("#panes").mount(pane)
-        for other, pane in self._panes.items():
+        for other, pane in self.panes.items():
             pane.set_class(other == name, "-shown")
         self.screen_stack[0].set_class(name == "Details", "-details")
         self.show_subject()
@@ -351,7 +362,7 @@ class Shell(SafeApp):
         if self.filter.has_focus and items:
             region = self.filter.region
             x = region.x + width_of(message.text[: items[0].start]) - scrolled
-            self.completions.show(items, x - 1, region.y + 1)
+            self.completions.show(items, x - 1, region.y + 2)
         else:
             self.completions.close()
         self._say_count()

@@ -102,7 +102,7 @@ SLIM = {"norm": ("norm", 8), "next": ("next", 8)}
 SLIM_BELOW = 110
 """Cells."""
 MARK_AFTER = "label"
-"""The two cells for marks stand behind this column."""
+"""The cells for marks stand behind this column."""
 
 
 def layout(width: int, count: int) -> list[tuple[Column, int]]:
@@ -112,8 +112,8 @@ def layout(width: int, count: int) -> list[tuple[Column, int]]:
     while True:
         slim = width < SLIM_BELOW
         wide = [(column, _width(column, digits, slim)) for column in shown]
-        # One cell before each column and at the edges; two more for the marks.
-        left = width - 2 - sum(cells + 1 for column, cells in wide if column.width) - 2
+        # One cell in front, one behind each column, and three for the marks.
+        left = width - 1 - 3 - 1 - sum(cells + 1 for column, cells in wide if column.width)
         rank = max(column.rank for column in shown)
         if left >= MIN_PROMPT or not rank:
             return [(column, cells if column.width else max(0, left)) for column, cells in wide]

@@ -76,17 +76,20 @@ class CommandBar(Horizontal):
 
         names: list[str]
 
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.line = CommandInput()
+
     def compose(self) -> ComposeResult:
         """The colon, then the line."""
         yield Heading(":", id="command-label")
-        yield CommandInput()
+        yield self.line
 
     def open(self, text: str = "") -> None:
         """Show it with some text already typed, and give it the keys."""
         self.display = True
-        line = self.query_one(CommandInput)
-        line.put(text)
-        line.focus()
+        self.line.put(text)
+        self.line.focus()
 
     def close(self) -> None:
         """Take it off the screen."""

@@ -44,21 +44,17 @@ class Details(ScrollView, can_focus=True, inherit_bindings=False):
         """The trace's number in the list."""
         self.nodes: list[Node] = []
         self.index = 0
-        self._open = {"trace", "expert"}
+        self._open = {"trace", "expert", "layer", "layers"}
         self._drawn: list[Node] = []
 
     def show(self, subject: Subject | None, cursor: Cursor) -> None:
-        """Take a new subject or cursor; the cursor's layer is open and its site is chosen."""
-        moved = (cursor.layer, cursor.site) != (self.cursor.layer, self.cursor.site)
+        """Take a new subject or cursor; the cursor's site is chosen."""
+        moved = cursor.site != self.cursor.site
         first = self.subject is None or self.subject.trace is None
         self.subject, self.cursor = subject, cursor
-        if moved or first:
-            self._open = {key for key in self._open if not key.startswith("layer.")} | {
-                f"layer.{cursor.layer}"
-            }
         self._build()
         if moved or first:
-            self._choose(f"layer.{cursor.layer}.{cursor.site}")
+            self._choose(f"site.{cursor.site}")
 
     def missing(self) -> str:
         """Why there is no tree, in words; empty when there is one."""
@@ -102,9 +98,11 @@ class Details(ScrollView, can_focus=True, inherit_bindings=False):
         self._reveal()
 
     def _reveal(self) -> None:
-        top, height = int(self.scroll_offset.y), max(1, self.size.height)
-        if not top <= self.index < top + height:
-            self.scroll_to(y=max(0, self.index - height // 3), animate=False, force=True)
+        """Scroll as little as it takes to see the chosen line; not at all where there is no room yet."""
+        top, height = int(self.scroll_offset.y), self.size.height
+        if height and not top <= self.index < top + height:
+            y = self.index if self.index < top else self.index - height + 1
+            self.scroll_to(y=y, animate=False, force=True)
 
     # Moving
 
@@ -187,7 +185,7 @@ class Details(ScrollView, can_focus=True, inherit_bindings=False):
             return Strip.blank(width, self.rich_style)
         node, here = self.nodes[index], index == self.index
         sign = " " if node.open is None else ("▾" if node.open else "▸")
-        names = max(17, min(22, width * 2 // 5))
+        names = max(15, min(22, width * 2 // 5))
         name = fit(node.name, max(1, names - 3 - 2 * node.depth))
         strip = Strip(
             [
@@ -197,7 +195,8 @@ class Details(ScrollView, can_focus=True, inherit_bindings=False):
             ]
         )
         strip = strip.adjust_cell_length(width).apply_style(self.rich_style)
-        return Strip(Segment.apply_style(strip, None, palette.selected)) if here else strip
+        ground = palette.selected if self.has_focus else palette.resting
+        return Strip(Segment.apply_style(strip, None, ground)) if here else strip
 
     def to_text(self) -> list[str]:
         """The lines on the screen, without the blanks at their ends."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LABEL = "Filter "
 """In front of the line; what stands below is set in by as much."""
-HINT = '/ to type one, e.g. label.category == "injection" and seq_len > 8'
+HINT = '/ to type one, e.g. label.category == "injection"'
 """Stands in the line while nothing does."""
 KEEP = 100
 """Filters that are remembered, for the arrow keys."""
@@ -45,7 +45,7 @@ STATES = {
 """Each state's colour; the state's own word always stands beside it."""
 
 _TOKENS = re.compile(
-    r"""(?P<string>r?"(?:[^"\\]|\\.)*"?)"""
+    r"""(?P<string>r?"(?:[^"\\]|\\.)*"?|r?'(?:[^'\\]|\\.)*'?)"""
     r"|(?P<word>\b(?:and|or|not|in|contains|matches|any|all|has|max|min|mean|abs|len|count)\b)"
     r"|(?P<index>\#-?\d+|\#?\[[^\]]*\]?)"
     r"|(?P<field>\b[A-Za-z_][\w.\-]*)"
@@ -159,7 +159,7 @@ class FilterInput(Input):
 
 
 class Completions(Widget):
-    """How the word at the caret could go on: a short list that floats below the line."""
+    """How the word at the caret could go on: a short list that floats below the line and its words."""
 
     DEFAULT_CSS = "Completions { layer: above; display: none; position: absolute; }"
     MOST = 8
@@ -235,6 +235,7 @@ class FilterState(Line):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.state = "empty"
+        self._width = 0
         self.count = ""
         """What follows the word: `8 of 16`, or what Enter would do."""
 
@@ -245,6 +246,14 @@ class FilterState(Line):
         if self.count:
             words.append(Part(f" · {self.count}", palette.style("dim"), 1))
         return [], words
+
+    def update(self) -> None:
+        """Draw again, and take as much room as the words need."""
+        width = self.get_content_width(None, None)
+        if width != self._width:
+            self._width = width
+            self.refresh(layout=True)
+        super().update()
 
     def get_content_width(self, container: Any, viewport: Any) -> int:
         """As wide as the words are."""

@@ -39,6 +39,8 @@ class ScreenState:
     """New traces per second while a capture is being written."""
     live: bool = False
     """True when traces came in lately."""
+    catching_up: bool = True
+    """True until the index has taken in what was there when the capture was opened."""
     tail: bool = False
     """True when the cursor stays on the newest."""
     problem: str = ""
@@ -142,6 +144,8 @@ class StatusLine(Line):
             left = [Part(state.busy or state.say, palette.style("amber"))]
         else:
             left = [Part(f"traces {state.total:,}", text)]
+            if state.catching_up and state.total:
+                left.append(Part(" and counting", dim))
             if state.total:
                 share = f" ({_percent(state.shown, state.total)})" if state.shown != state.total else ""
                 left.append(Part(f" · displayed {state.shown:,}", text))

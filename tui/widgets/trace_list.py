@@ -210,16 +210,16 @@ class TraceList(ScrollView, can_focus=True, inherit_bindings=False):
         return Strip(Segment.apply_style(strip, None, palette.selected)) if here else strip
 
     def _flag(self, row: TraceRow) -> Cell:
-        """Two cells: what the analyst set, then what the capture says about itself."""
+        """Two cells and a blank: what the analyst set, then what the capture says about itself."""
         palette, number = self.palette, row.number
         if number in self.marks or number == self.partner:
             sign = ("●" if number in self.marks else " ") + ("≠" if number == self.partner else " ")
-            return sign, palette.style("amber", bold=True)
+            return f"{sign} ", palette.style("amber", bold=True)
         if row.expert in ("warn", "error"):
             return ("! " if row.expert == "warn" else "✗ "), palette.style(
                 "amber" if row.expert == "warn" else "bad"
             )
-        return "  ", palette.style()
+        return "   ", palette.style()
 
     def _load(self, numbers: list[int]) -> None:
         wanted = [number for number in numbers if number not in self._rows]
@@ -298,14 +298,14 @@ class ListHeader(Widget):
             style = palette.style("accent" if here else "dim", bold=here)
             cells.append((fit(title, width, column.right) + " ", style))
             if column.name == MARK_AFTER:
-                cells.append(("  ", style))
+                cells.append(("   ", style))
         return Strip(merged(cells)).adjust_cell_length(self.size.width).apply_style(self.rich_style)
 
     def on_click(self, event: events.Click) -> None:
         """Tell which heading was clicked."""
         x = 1
         for column, width in self._list.columns():
-            x += width + 1 + 2 * (column.name == MARK_AFTER)
+            x += width + 1 + 3 * (column.name == MARK_AFTER)
             if event.x < x:
                 self.post_message(self.Pressed(column.name))
                 return

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tensorshark.traces.store import Trace
 
+Stats = Mapping[str, "np.ndarray"]
 SEVERITY = {"note": "dim", "warn": "amber", "error": "bad"}
 """Colour of an expert line; its severity is also its name."""
 
@@ -25,7 +26,7 @@ class Node:
     """One visible line of the tree."""
 
     key: str
-    """Its path: `layer.12.resid_post`; what stays open is remembered by it."""
+    """Its path: `site.resid_post`; what stays open is remembered by it."""
     depth: int
     """Levels below the root."""
     name: str
@@ -41,35 +42,42 @@ class Node:
 
 
 def tree(trace: Trace, number: int, cursor: Cursor, opened: set[str], problem: str = "") -> Iterator[Node]:
-    """The visible lines of a trace's tree, top to bottom."""
-
-    def node(key: str, depth: int, name: str, value: str = "", color: str = "text", branch: bool = False,
-             **goes: Any) -> Node:  # fmt: skip
-        return Node(key, depth, name, value, color, (key in opened) if branch else None, tuple(goes.items()))
-
-    manifest = trace.manifest
+    """The visible lines of a trace's tree, top to bottom; the longest branch, all layers, is the last."""
     state = "damaged" if problem else "sha256 ok"
-    yield node("trace", 0, f"trace {number}", f"{len(trace.token_ids)} tokens · {state}", branch=True)
+    yield Node(
+        "trace", 0, f"trace {number}", f"{len(trace.token_ids)} tokens · {state}", open="trace" in opened
+    )
     if "trace" in opened:
-        if problem:
-            yield node("problem", 1, "problem", safe_text(problem), "bad")
-        yield node("id", 1, "id", trace.id)
-        yield node("when", 1, "captured", safe_text(manifest.captured_at))
-        spans = [f"{safe_text(name)} {span.start}..{span.stop}" for name, span in trace.spans.items()]
-        yield node("spans", 1, "spans", ", ".join(spans) or "none")
-        yield from _pairs("labels", "labels", trace.labels, opened)
-        yield from _pairs("provenance", "provenance", _provenance(trace), opened)
-        for layer in layers(trace):
-            yield from _layer(trace, layer, cursor, opened, problem)
-    count = len(manifest.experts)
-    if count:
-        worst = max((expert.severity for expert in manifest.experts), key=list(SEVERITY).index)
-        words = f"{count} finding{'s' * (count > 1)}"
-        yield node("expert", 0, "expert", words, SEVERITY.get(worst, "text"), branch=True)
-        if "expert" in opened:
-            for index, expert in enumerate(manifest.experts):
-                color = SEVERITY.get(expert.severity, "text")
-                yield node(f"expert.{index}", 1, safe_text(expert.severity), safe_text(expert.text), color)
+        yield from _trace(trace, opened, problem)
+    yield from _experts(trace, opened)
+    yield from _layer(trace, cursor, opened, problem)
+    yield from _layers(trace, cursor, opened, problem)
+
+
+def _trace(trace: Trace, opened: set[str], problem: str) -> Iterator[Node]:
+    """What it is and where it comes from."""
+    if problem:
+        yield Node("problem", 1, "problem", safe_text(problem), "bad")
+    yield Node("id", 1, "id", trace.id)
+    yield Node("when", 1, "captured", safe_text(trace.manifest.captured_at[:19].replace("T", " ")))
+    spans = [f"{safe_text(name, 64)} {span.start}..{span.stop}" for name, span in trace.spans.items()]
+    yield Node("spans", 1, "spans", ", ".join(spans) or "none")
+    yield from _pairs("labels", "labels", trace.labels, opened)
+    yield from _pairs("provenance", "provenance", _provenance(trace), opened)
+
+
+def _experts(trace: Trace, opened: set[str]) -> Iterator[Node]:
+    """Findings about the evidence itself."""
+    experts = trace.manifest.experts
+    if not experts:
+        return
+    worst = max((expert.severity for expert in experts), key=lambda name: list(SEVERITY).index(name))
+    words = f"{len(experts)} finding{'s' * (len(experts) > 1)}"
+    yield Node("expert", 0, "expert", words, SEVERITY[worst], open="expert" in opened)
+    if "expert" in opened:
+        for index, expert in enumerate(experts):
+            color = SEVERITY[expert.severity]
+            yield Node(f"expert.{index}", 1, safe_text(expert.severity), safe_text(expert.text), color)
 
 
 def _pairs(key: str, name: str, pairs: Mapping[str, str], opened: set[str]) -> Iterator[Node]:
@@ -100,35 +108,42 @@ def _provenance(trace: Trace) -> dict[str, str]:
     return told | p.versions
 
 
-def _layer(trace: Trace, layer: int, cursor: Cursor, opened: set[str], problem: str) -> Iterator[Node]:
-    """One layer: its residual norm, and when open its sites and heads at the cursor's token."""
-    stats: Mapping[str, np.ndarray] = {} if problem else trace.stats
-    key = f"layer.{layer}"
-    whole = _norm(trace, stats, "resid_post", layer, cursor.token)
-    color = "accent" if layer == cursor.layer else "text"
-    yield Node(key, 1, f"layer {layer}", whole, color, key in opened, (("layer", layer),))
-    if key not in opened:
+def _layer(trace: Trace, cursor: Cursor, opened: set[str], problem: str) -> Iterator[Node]:
+    """The cursor's layer: its sites and heads at the cursor's token."""
+    stats: Stats = {} if problem else trace.stats
+    layer = cursor.layer
+    yield Node("layer", 0, f"layer {layer}", "at the cursor", "accent", open="layer" in opened)
+    if "layer" not in opened:
         return
     for name in SITES:
         if name in trace.sites and layer in trace.sites[name].layers:
             value = _norm(trace, stats, name, layer, cursor.token)
-            yield Node(f"{key}.{name}", 2, name, value, goes=(("layer", layer), ("site", name)))
+            yield Node(f"site.{name}", 1, name, value, goes=(("site", name),))
     entropy, sink = stats.get("attn.entropy"), stats.get("attn.sink")  # (layer, head, pos)
     row = _row(trace, "attn", layer)
     if entropy is None or row < 0 or cursor.token >= entropy.shape[2]:
         return
-    heads, is_open = entropy.shape[1], f"{key}.heads" in opened
     mean = "" if sink is None else f" · sink {_short(float(sink[row, :, cursor.token].mean()))}"
-    yield Node(f"{key}.heads", 2, "heads", f"{heads}{mean}", open=is_open)
-    if is_open:
-        for head in range(heads):
+    yield Node("heads", 1, "heads", f"{entropy.shape[1]}{mean}", open="heads" in opened)
+    if "heads" in opened:
+        for head in range(entropy.shape[1]):
             value = f"entropy {float(entropy[row, head, cursor.token]):.2f}"
             if sink is not None:
                 value += f" · sink {_short(float(sink[row, head, cursor.token]))}"
             color = "accent" if head == cursor.head else "text"
-            yield Node(
-                f"{key}.heads.{head}", 3, f"{head}", value, color, goes=(("layer", layer), ("head", head))
-            )
+            yield Node(f"head.{head}", 2, f"head {head}", value, color, goes=(("head", head),))
+
+
+def _layers(trace: Trace, cursor: Cursor, opened: set[str], problem: str) -> Iterator[Node]:
+    """Every captured layer with the norm of the cursor's site at the cursor's token."""
+    stats: Stats = {} if problem else trace.stats
+    captured = layers(trace)
+    yield Node("layers", 0, "layers", f"{len(captured)} · ‖{cursor.site}‖", open="layers" in opened)
+    if "layers" in opened:
+        for layer in captured:
+            value = _norm(trace, stats, cursor.site, layer, cursor.token)
+            color = "accent" if layer == cursor.layer else "text"
+            yield Node(f"layers.{layer}", 1, f"layer {layer}", value, color, goes=(("layer", layer),))
 
 
 def layers(trace: Trace) -> list[int]:
@@ -142,7 +157,7 @@ def _row(trace: Trace, site: str, layer: int) -> int:
     return stored.layers.index(layer) if stored and layer in stored.layers else -1
 
 
-def _norm(trace: Trace, stats: Mapping[str, np.ndarray], site: str, layer: int, token: int) -> str:
+def _norm(trace: Trace, stats: Stats, site: str, layer: int, token: int) -> str:
     values, row = stats.get(f"norm.{site}"), _row(trace, site, layer)  # (layer, pos)
     if values is None or row < 0 or token >= values.shape[1]:
         return ""

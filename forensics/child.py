@@ -94,12 +94,11 @@ class Jobs:
 
     def _run(self, job: RunJob) -> None:
         from tensorshark.forensics import host
+        from tensorshark.forensics.filter import select
         from tensorshark.forensics.view import View
 
         capture = self._capture(job.capture)
-        ids = job.ids
-        if ids is None:
-            ids = [trace.id for trace in capture.select(job.filter)] if job.filter.strip() else capture.ids()
+        ids = list(select(capture, job.filter)) if job.ids is None else job.ids
         for result in host.run(job.analyzer, View(capture, ids, self._report), job.options):
             self._stop_if_cancelled()
             self._say(result)  # type: ignore[arg-type]  # the closed set; host checks it

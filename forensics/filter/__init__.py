@@ -1,13 +1,14 @@
 """The display filter: Wireshark's language, on layers, heads and positions. See docs/filter.md.
 
-    parse("label.category == \\"injection\\" and resid_post.norm#12[-1] > 90").select(index)
+    parse('label.category == "injection" and resid_post.norm#12[-1] > 90').select(index)
 
 Text becomes a syntax tree (`parser`, `tree`), is checked against the fields (`checker`, `fields`), and is
 then a predicate that says itself in words and answers for all traces at once (`predicates`, `operands`).
-lark and RE2 are imported when the first filter is parsed, not before.
+The parser runs tables that lark made beforehand (`lalr`); RE2 is imported when a pattern is checked.
 """
 
-from tensorshark.forensics.filter.completion import Completion, complete
+from typing import TYPE_CHECKING, Any
+
 from tensorshark.forensics.filter.display import (
     Check,
     Cost,
@@ -21,6 +22,9 @@ from tensorshark.forensics.filter.display import (
     values,
 )
 from tensorshark.forensics.filter.reader import Cancelled
+
+if TYPE_CHECKING:
+    from tensorshark.forensics.filter.completion import Completion, complete
 
 __all__ = [
     "Cancelled",
@@ -37,3 +41,12 @@ __all__ = [
     "sort_key",
     "values",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`complete` and `Completion`, which only a person who types needs."""
+    if name in ("Completion", "complete"):
+        from tensorshark.forensics.filter import completion
+
+        return getattr(completion, name)
+    raise AttributeError(name)

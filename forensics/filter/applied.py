@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,27 +20,26 @@ if TYPE_CHECKING:
     from tensorshark.forensics.filter.reader import Reader
 
 
-@dataclass(frozen=True)
-class Applied(Value):
+class Applied(Value, frozen=True):
     """A function of a value."""
 
     function: Function
     inner: Value
 
     @property
-    def type(self) -> Type:  # type: ignore[override]
+    def type(self) -> Type:
         return self.function.gives
 
     @property
-    def single(self) -> bool:  # type: ignore[override]
+    def single(self) -> bool:
         return self.function.reduces or self.inner.single
 
     @property
-    def always(self) -> bool:  # type: ignore[override]
+    def always(self) -> bool:
         return self.inner.always or self.function.nothing is not None
 
     @property
-    def tier(self) -> Tier:  # type: ignore[override]
+    def tier(self) -> Tier:
         return self.inner.tier
 
     def words(self, quantity: Quantity) -> str:

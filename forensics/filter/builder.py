@@ -1,4 +1,4 @@
-"""From lark's parse tree to ours: numbers, dates and strings are read here, and places kept."""
+"""From the parse tree to the syntax tree: numbers, dates and strings are read here, and places kept."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from lark import Token, Tree
-
-from tensorshark.forensics.filter import literals, tree
+from tensorshark.forensics.filter import tree
+from tensorshark.forensics.filter.lalr import Branch, Token
 from tensorshark.traces.errors import FilterError
 from tensorshark.traces.text import safe_text
 
@@ -27,8 +26,6 @@ _MAX_INTEGER = 2**63 - 1
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", '"': '"', "'": "'"}
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
 
-Branch = Tree[Token]
-
 
 def build(root: Branch, text: str) -> tree.Expression:
     """The expression that `root`, parsed from `text`, stands for.
@@ -41,24 +38,22 @@ def build(root: Branch, text: str) -> tree.Expression:
 
 
 class _Builder:
-    """Methods are named after the grammar's rules."""
+    """Methods are named after the grammar's rules; each makes what its branch stands for."""
 
     def __init__(self, text: str) -> None:
         self.source = text
         self.terms = 0
         self.depth = 0
 
-    def expression(self, branch: Any) -> Any:
+    def expression(self, branch: Branch) -> Any:
         """Whatever the branch is: the rule's method builds it."""
-        method: Callable[[Branch, tree.Place], Any] = getattr(self, branch.data)
-        place = tree.Place(branch.meta.start_pos, branch.meta.end_pos)
+        method: Callable[[Branch, tree.Place], Any] = getattr(self, branch.rule)
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise self.error(f"more than {MAX_DEPTH} levels deep", place)
-        try:
-            return method(branch, place)
-        finally:
-            self.depth -= 1
+            raise self.error(f"more than {MAX_DEPTH} levels deep", _place(branch))
+        made = method(branch, _place(branch))
+        self.depth -= 1
+        return made
 
     def error(self, reason: str, place: tree.Place, incomplete: bool = False) -> FilterError:
         return FilterError(reason, self.source, place.start, max(1, place.stop - place.start), incomplete)
@@ -93,46 +88,41 @@ class _Builder:
 
     def compared(self, branch: Branch, place: tree.Place) -> tree.Expression:
         """`a < b <= c` is `a < b and b <= c`."""
-        operands: list[Any] = list(branch.children)
-        left = self.expression(operands.pop(0))
+        first, *rest = branch.children
+        left = self.expression(first)
         steps: list[tree.Expression] = []
-        while operands:
-            operator = operands.pop(0)
-            said = tree.Place(operator.meta.start_pos, operator.meta.end_pos)
-            if operator.data == "relation":
-                right = self.expression(operands.pop(0))
-                where = left.place.to(right.place)
-                steps.append(tree.Compared(where, left, str(operator.children[0]), said, right))
-                left = right
-            else:
-                words, members = operator.children[:-1], operator.children[-1]
-                said = tree.Place(words[0].start_pos, words[-1].end_pos)
-                where = tree.Place(left.place.start, operator.meta.end_pos)
-                negated = operator.data == "not_within"
-                steps.append(tree.Within(where, left, negated, said, self.set(members)))
-                if operands:
-                    raise self.error("a comparison cannot follow a set", self.place(operands[0]))
+        while rest:
+            said = rest.pop(0)
+            if said.rule == "within":
+                steps.append(self.expression(said)(left))
+                if rest:
+                    raise self.error("a comparison cannot follow a set", _place(rest[0]))
+                break
+            right = self.expression(rest.pop(0))
+            where = left.place.to(right.place)
+            steps.append(tree.Compared(where, left, said.children[0].text, _place(said), right))
+            left = right
         if len(steps) == 1:
             return steps[0]
         return tree.Both(place, tuple(self.term(step) for step in steps))
 
-    def set(self, branch: Branch) -> tuple[tree.Item, ...]:
-        return tuple(self.expression(item) for item in branch.children if item is not None)
+    def within(self, branch: Branch, place: tree.Place) -> Callable[[Any], tree.Within]:
+        """What stands behind the left side of `in`."""
+        *words, members = branch.children
+        said = tree.Place(words[0].start, words[-1].stop)
+        items = tuple(self.expression(item) for item in members.children)
+        return lambda left: tree.Within(left.place.to(place), left, len(words) == 2, said, items)
 
     def item(self, branch: Branch, place: tree.Place) -> tree.Item:
         self.count(place)
-        low, high = branch.children
-        return tree.Item(place, self.expression(low), None if high is None else self.expression(high))
-
-    def upto(self, branch: Branch, place: tree.Place) -> tree.Expression:
-        high: tree.Expression = self.expression(branch.children[0])
-        return high
+        low, *high = (self.expression(end) for end in branch.children)
+        return tree.Item(place, low, high[0] if high else None)
 
     # Values
 
     def sum(self, branch: Branch, place: tree.Place) -> tree.Arithmetic:
         left, operator, right = branch.children
-        return tree.Arithmetic(place, str(operator), self.expression(left), self.expression(right))
+        return tree.Arithmetic(place, operator.text, self.expression(left), self.expression(right))
 
     product = sum
 
@@ -143,7 +133,7 @@ class _Builder:
         return tree.Negative(place, value)
 
     def number(self, branch: Branch, place: tree.Place) -> tree.Number:
-        said = str(branch.children[0])
+        said = branch.children[0].text
         match = _NUMBER.fullmatch(said)
         assert match, "the grammar's NUMBER is what _NUMBER reads"
         if match["hex"]:
@@ -169,14 +159,16 @@ class _Builder:
         return value if value <= _MAX_INTEGER else float(value)
 
     def date(self, branch: Branch, place: tree.Place) -> tree.Date:
-        said = str(branch.children[0])
-        found = literals.date(said)
+        said = branch.children[0].text
+        from tensorshark.forensics.filter import dates
+
+        found = dates.date(said)
         if found is None:
             raise self.error(f"{said} is not a date", place)
         return tree.Date(place, *found)
 
     def text(self, branch: Branch, place: tree.Place) -> tree.Text:
-        said = str(branch.children[0])
+        said = branch.children[0].text
         kind = said[0] if said[0] in "rt" else ""
         body = said[len(kind) + 1 : -1]
         value = body if kind == "r" else self.unescaped(body, place.start + len(kind) + 1)
@@ -199,48 +191,43 @@ class _Builder:
         return _ESCAPE.sub(one, body)
 
     def truth(self, branch: Branch, place: tree.Place) -> tree.Truth:
-        return tree.Truth(place, str(branch.children[0]) == "true")
+        return tree.Truth(place, branch.children[0].text == "true")
 
     def macro(self, branch: Branch, place: tree.Place) -> tree.Macro:
-        return tree.Macro(place, str(branch.children[0]))
+        return tree.Macro(place, branch.children[0].text)
 
     def reference(self, branch: Branch, place: tree.Place) -> tree.Reference:
         return tree.Reference(place, self.expression(branch.children[0]))
 
     def call(self, branch: Branch, place: tree.Place) -> tree.Call:
         name, *arguments = branch.children
-        assert isinstance(name, Token)
-        given = tuple(self.expression(argument) for argument in arguments if argument is not None)
-        return tree.Call(place, str(name), self.place(name), given)
+        given = tuple(self.expression(argument) for argument in arguments)
+        return tree.Call(place, name.text, _place(name), given)
 
     def argument(self, branch: Branch, place: tree.Place) -> tree.Argument:
-        name, value = branch.children
-        return tree.Argument(place, str(name or ""), self.expression(value))
+        *name, value = branch.children
+        return tree.Argument(place, name[0].text if name else "", self.expression(value))
 
     def quantified(self, branch: Branch, place: tree.Place) -> tree.Quantified:
-        quantifier: tree.Quantifier = "all" if str(branch.children[0]) == "all" else "any"
-        return tree.Quantified(place, quantifier, self.expression(branch.children[1]))
+        said, value = branch.children
+        return tree.Quantified(place, _quantifier(said.text), self.expression(value))
 
     def correlated(self, branch: Branch, place: tree.Place) -> tree.Correlated:
         binder, body = branch.children
-        kind, _, names = str(binder).rstrip(": \t\n").partition("(")
-        quantifier: tree.Quantifier = "all" if kind.strip() == "all" else "any"
-        variables = tuple(name.strip() for name in names.split(","))
-        return tree.Correlated(place, quantifier, variables, self.term(self.expression(body)))
+        kind, _, names = binder.text.partition("(")
+        variables = tuple(name.strip() for name in names.rstrip().rstrip(":").split(","))
+        return tree.Correlated(place, _quantifier(kind.strip()), variables, self.term(self.expression(body)))
 
     # Fields and their selections
 
     def field(self, branch: Branch, place: tree.Place) -> tree.Field:
         name, *selections = branch.children
-        assert isinstance(name, Token)
-        said, where = str(name), self.place(name)
-        if name.type == "LABEL":
-            said = "label." + self.unescaped(said[7:-1], where.start + 7)
-        found: dict[str, tree.Selection] = {}
-        for selection in selections:
-            if isinstance(selection, Tree):
-                found[selection.data] = self.expression(selection)
-        return tree.Field(place, said, where, found.get("layers"), found.get("heads"), found.get("positions"))
+        said = name.text
+        if name.terminal == "LABEL":
+            said = "label." + self.unescaped(said[len('label."') : -1], name.start + len('label."'))
+        found = {selection.rule: self.expression(selection) for selection in selections}
+        axes = (found.get(axis) for axis in ("layers", "heads", "positions"))
+        return tree.Field(place, said, _place(name), *axes)
 
     def layers(self, branch: Branch, place: tree.Place) -> tree.Selection:
         return tree.Selection(place, tuple(self.expression(part) for part in branch.children))
@@ -248,33 +235,33 @@ class _Builder:
     heads = positions = layers
 
     def index(self, branch: Branch, place: tree.Place) -> tree.At:
-        digits = str(branch.children[-1])
-        if len(digits) > 9:
-            raise self.error("an index this large cannot be", place)
-        return tree.At(place, int(digits) * (-1 if len(branch.children) == 2 else 1))
+        digits = branch.children[-1].text
+        if not digits.isdigit() or len(digits) > 9:
+            raise self.error(f"{digits} is not an index; it has to be a whole number", place)
+        return tree.At(int(digits) * (-1 if len(branch.children) == 2 else 1))
 
     def span(self, branch: Branch, place: tree.Place) -> tree.Through:
         first, _, last = branch.children
-        return tree.Through(place, self.expression(first).index, self.expression(last).index)
+        return tree.Through(self.expression(first).index, self.expression(last).index)
 
     def slice(self, branch: Branch, place: tree.Place) -> tree.Slice:
-        start, stop, step = (
-            None if part is None else self.expression(part).index for part in branch.children
-        )
-        if step == 0:
+        found = {end.rule: self.expression(end.children[0]).index for end in branch.children}
+        if found.get("step") == 0:
             raise self.error("a step of 0 goes nowhere", place)
-        return tree.Slice(place, start, stop, step)
+        return tree.Slice(found.get("start"), found.get("stop"), found.get("step"))
 
     def named(self, branch: Branch, place: tree.Place) -> tree.Named:
-        name, *parts = (part for part in branch.children if part is not None)
-        return tree.Named(place, str(name), tuple(self.expression(part) for part in parts) or None)
+        name, *parts = branch.children
+        said = "".join(part.text for part in name.children)
+        return tree.Named(said, tuple(self.expression(part) for part in parts) or None)
 
     def variable(self, branch: Branch, place: tree.Place) -> tree.Named:
-        return tree.Named(place, str(branch.children[0]), None)
+        return tree.Named(branch.children[0].text, None)
 
-    @staticmethod
-    def place(part: Any) -> tree.Place:
-        """Of a token or branch."""
-        if isinstance(part, Token):
-            return tree.Place(part.start_pos or 0, part.end_pos or 0)
-        return tree.Place(part.meta.start_pos, part.meta.end_pos)
+
+def _place(part: Token | Branch) -> tree.Place:
+    return tree.Place(part.start, part.stop)
+
+
+def _quantifier(word: str) -> tree.Quantifier:
+    return "all" if word == "all" else "any"

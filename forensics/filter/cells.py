@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,21 +19,23 @@ if TYPE_CHECKING:
     from tensorshark.traces.trace import Trace
 
 
-@dataclass(frozen=True)
-class _Axes(Value):
+class _Axes(Value, frozen=True):
     """A value with axes to select from."""
 
     field: FieldInfo
     picks: tuple[Pick, ...]
     """One per axis of the field, in the field's order."""
-    always = False
 
     @property
-    def type(self) -> Type:  # type: ignore[override]
+    def always(self) -> bool:
+        return False
+
+    @property
+    def type(self) -> Type:
         return self.field.type
 
     @property
-    def single(self) -> bool:  # type: ignore[override]
+    def single(self) -> bool:
         return all(pick.single for pick in self.picks)
 
     def pick(self, axis: str) -> Pick:
@@ -54,14 +54,16 @@ class _Axes(Value):
         return " ".join(parts)
 
 
-class _Opened(_Axes):
+class _Opened(_Axes, frozen=True):
     """A value that takes opening the trace."""
 
-    tier = Tier.TRACE
+    @property
+    def tier(self) -> Tier:
+        return Tier.TRACE
 
-    @abstractmethod
     def of(self, trace: Trace) -> Any:
         """The values of one trace."""
+        raise NotImplementedError
 
     def read(self, reader: Reader, numbers: Numbers) -> Iterator[tuple[int, Any]]:
         for number in numbers.tolist():
@@ -71,7 +73,7 @@ class _Opened(_Axes):
                 yield number, values
 
 
-class Token(_Opened):
+class Token(_Opened, frozen=True):
     """Tokens, as text."""
 
     def words(self, quantity: Quantity) -> str:
@@ -81,14 +83,14 @@ class Token(_Opened):
         return [trace.tokens[at] for at in self.pick(POS).indices(len(trace.tokens), trace.spans)]
 
 
-class TokenId(_Opened):
+class TokenId(_Opened, frozen=True):
     """Tokens, as numbers in the vocabulary: in the index, which knows no spans."""
 
     def words(self, quantity: Quantity) -> str:
         return f"id of {self.pick(POS).words(quantity)}"
 
     @property
-    def tier(self) -> Tier:  # type: ignore[override]
+    def tier(self) -> Tier:
         return Tier.TRACE if self.pick(POS).spans else Tier.ROWS
 
     def of(self, trace: Trace) -> list[int]:
@@ -104,7 +106,7 @@ class TokenId(_Opened):
             yield number, ids[self.pick(POS).indices(len(ids))]
 
 
-class Site(_Opened):
+class Site(_Opened, frozen=True):
     """Whether tensors are there: one `True` where the selection hits any."""
 
     def of(self, trace: Trace) -> list[bool]:
@@ -117,7 +119,7 @@ class Site(_Opened):
         return [True] if hit and all(rest) else []
 
 
-class Signal(_Opened):
+class Signal(_Opened, frozen=True):
     """Numbers per layer, head and position."""
 
     @property
@@ -126,7 +128,7 @@ class Signal(_Opened):
         return self.pick(POS).last and HEAD not in self.field.axes
 
     @property
-    def tier(self) -> Tier:  # type: ignore[override]
+    def tier(self) -> Tier:
         return Tier.ROWS if self.indexed else Tier.TRACE
 
     def grid(self, trace: Trace) -> NDArray[Any]:
@@ -182,7 +184,7 @@ class Signal(_Opened):
         return self.picks
 
 
-class HeadMeans(Signal):
+class HeadMeans(Signal, frozen=True):
     """The mean over heads of an attention field, per layer and position: what the index holds of it.
 
     Absent where one head's value is.

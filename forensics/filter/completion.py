@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from tensorshark.forensics.filter.fields import SELECTORS, SEVERITIES, FieldInfo, fields, find, quote
 from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
@@ -44,8 +45,7 @@ _LANGUAGE = {"and": "both", "or": "either, or both", "xor": "one of them", "not"
 _QUANTIFIERS = {"any(": "one value is enough", "all(": "every value has to"}
 
 
-@dataclass(frozen=True)
-class Completion:
+class Completion(msgspec.Struct, frozen=True):
     """One way on."""
 
     text: str
@@ -94,9 +94,9 @@ Offer = tuple[str, Kind, str]
 def _offers(ahead: str, typed: str, accepts: set[str], index: Index | None) -> Iterator[Offer]:
     """Everything that may stand after `ahead`."""
     subject, operator = _subject(ahead)
-    if subject and operator and {"STRING", "NAME"} & accepts:
+    if subject and operator and "STRING" in accepts:
         yield from _values(subject, operator, typed, index)
-    if "NAME" in accepts and not (subject and operator and subject.type != "number"):
+    if "STRING" in accepts and not (subject and operator and subject.type != "number"):
         yield from _fields(typed, index)
         yield from ((f"{name}(", "function", function.help) for name, function in FUNCTIONS.items())
         yield from ((text, "keyword", detail) for text, detail in _QUANTIFIERS.items())
@@ -108,9 +108,9 @@ def _offers(ahead: str, typed: str, accepts: set[str], index: Index | None) -> I
         yield from ((f"{text} ", "operator", f"of {subject.type}") for text in OPERATORS[subject.type])
     if "AND" in accepts and apart:
         yield from ((f"{text} ", "keyword", _LANGUAGE[text]) for text in ("and", "or"))
-    if "SPAN" in accepts:
+    if "_COLON" in accepts and ahead.endswith("["):
         yield from ((f"{name}]", "span", "tokens of this span") for name in _spans(index))
-    if "LBRACE" in accepts:
+    if "_LBRACE" in accepts:
         yield "{", "operator", "a set: {1, 3..5}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tensorshark.forensics.filter import literals, tree
+from tensorshark.forensics.filter import tree
 from tensorshark.forensics.filter.complaint import A_TYPE, LITERALS, Complaint
 from tensorshark.forensics.filter.fields import SEVERITIES
 from tensorshark.forensics.filter.operands import Value
@@ -73,10 +73,11 @@ class Constants:
         part = str(self.constant(node))
         if operator == "contains":
             return Contains(part)
-        relation = Matches(part, literals.required(part))
-        if reason := literals.refused(relation):
+        from tensorshark.forensics.filter import patterns
+
+        if reason := patterns.refused(part):
             raise self.error(reason, node.place)
-        return relation
+        return Matches(part, patterns.required(part))
 
     def constant(self, node: tree.Expression) -> Constant:
         """The constant that a literal stands for."""
@@ -101,8 +102,11 @@ class Constants:
 
     def date(self, node: tree.Expression) -> tree.Date:
         """A date, also one in quotes."""
-        if isinstance(node, tree.Text) and (found := literals.date(node.value)):
-            return tree.Date(node.place, *found)
+        if isinstance(node, tree.Text):
+            from tensorshark.forensics.filter import dates
+
+            if found := dates.date(node.value):
+                return tree.Date(node.place, *found)
         if not isinstance(node, tree.Date):
             raise self.error("a time is compared with a date: 2026-08-01 or 2026-08-01T10:30", node.place)
         return node

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,8 +35,7 @@ _BYTES_PER_SECOND = 250e6
 _MANIFEST_BYTES = 8192
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """What answering a filter takes, at most."""
 
     index_only: bool
@@ -52,15 +51,14 @@ class Cost:
         return self.traces * _SECONDS_PER_TRACE + self.bytes / _BYTES_PER_SECOND
 
 
-@dataclass(frozen=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True):
     """A filter that can be read. An empty one matches every trace."""
 
     text: str
     """As typed."""
     predicate: Predicate | None
     """What it asks; None when it is empty."""
-    old: tuple[int, int, str] | None = field(default=None, compare=False)
+    old: tuple[int, int, str] | None = None
     """Column, length and reason of the first thing that works and is not advised."""
 
     def __str__(self) -> str:
@@ -91,8 +89,7 @@ class Filter:
         return [] if self.predicate is None else list(self.predicate.leaves())
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """What to show beside a filter that is being typed."""
 
     state: State
@@ -106,8 +103,7 @@ class Check:
     """How many characters it covers; 0 when it is about the whole filter."""
 
 
-@dataclass(frozen=True)
-class SortKey:
+class SortKey(msgspec.Struct, frozen=True):
     """A column that traces can be sorted by: at most one value per trace."""
 
     text: str

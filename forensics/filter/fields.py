@@ -4,12 +4,13 @@ help screen and the docs are all made from.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from tensorshark.traces import sites
+from tensorshark.traces.text import safe_text
 
 if TYPE_CHECKING:
     from tensorshark.traces.index import Index
@@ -27,8 +28,7 @@ SEVERITIES = ("note", "warn", "error")
 Kind = Literal["column", "prompt", "label", "expert", "token", "signal", "site", "analyzer"]
 
 
-@dataclass(frozen=True)
-class FieldInfo:
+class FieldInfo(msgspec.Struct, frozen=True):
     """One field."""
 
     name: str
@@ -211,13 +211,23 @@ def find(name: str) -> FieldInfo | None:
 def label(key: str) -> FieldInfo:
     """The field of one label."""
     quoted = f"label.{key}" if _plain(key) else f"label.{quote(key)}"
-    return replace(_BY_NAME["label.*"], name=quoted, key=key, noun=f"label {key}")
+    return msgspec.structs.replace(
+        _BY_NAME["label.*"], name=quoted, key=key, noun=f"label {safe_text(key, 40)}"
+    )
 
 
 def quote(text: str) -> str:
-    """`text` as the language writes a string."""
-    named = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
-    return '"' + "".join(named.get(character, character) for character in text) + '"'
+    """`text` as the language writes a string; what cannot be printed is escaped."""
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
 
 
 def fields(index: Index | None = None) -> list[FieldInfo]:
@@ -226,12 +236,14 @@ def fields(index: Index | None = None) -> list[FieldInfo]:
     if index is not None:
         keys = index.query("SELECT key, sum(count) FROM label_keys GROUP BY key ORDER BY key")
         at = next(place for place, info in enumerate(FIELDS) if info.kind == "label")
-        found[at:at] = [replace(label(key), traces=count) for key, count in keys]
+        found[at:at] = [msgspec.structs.replace(label(key), traces=count) for key, count in keys]
     return [*found, *(info for provider in PROVIDERS for info in provider())]
 
 
 def nearest(name: str, index: Index | None = None) -> str | None:
     """The name that was probably meant."""
+    import difflib
+
     names = [info.name for info in fields(index)]
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:

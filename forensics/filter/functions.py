@@ -7,9 +7,9 @@ NaN and absent values are left out before a function sees them; of nothing, a fu
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,8 +17,7 @@ Floats = NDArray[Any]
 """float32 or float64."""
 
 
-@dataclass(frozen=True)
-class Function:
+class Function(msgspec.Struct, frozen=True):
     """One function."""
 
     name: str

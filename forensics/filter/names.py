@@ -149,18 +149,18 @@ class Names:
         for part in selection.parts:
             if isinstance(part, tree.Named) and axis != POS:
                 reason = f"a {axis} is a number such as {_WRITTEN[axis]}; names are spans of tokens"
-                raise self.error(reason, part.place)
-            self.check_part(part)
+                raise self.error(reason, selection.place)
+            self.check_part(part, selection.place)
         return Pick(axis, selection.parts)
 
-    def check_part(self, part: tree.Part) -> None:
+    def check_part(self, part: tree.Part, place: tree.Place) -> None:
         """Raise FilterError for what selects nothing in any trace."""
         if isinstance(part, tree.Named):
             for inner in part.parts or ():
                 if isinstance(inner, tree.Named):
-                    raise self.error("a span does not lie within a span", inner.place)
-                self.check_part(inner)
+                    raise self.error("a span does not lie within a span", place)
+                self.check_part(inner, place)
         elif isinstance(part, tree.Through):
             same_end = (part.first < 0) == (part.last < 0)
             if same_end and part.first > part.last:
-                raise self.error("this range is empty: its first end is the larger one", part.place)
+                raise self.error("this range is empty: its first end is the larger one", place)

@@ -11,11 +11,11 @@ A NaN is no value, and neither is one that was not captured or belongs to a dama
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,25 +62,37 @@ def quantified(found: Bools, cells: NDArray[Any], quantifier: Quantifier) -> Boo
     return all_
 
 
-class Value(ABC):
+class Value(msgspec.Struct, frozen=True):
     """Something that each trace has none, one or several of."""
 
-    type: Type
-    single: bool
-    """True when a trace has at most one."""
-    always: bool
-    """True when every undamaged trace has one."""
-    tier: Tier
-    """Of `read`: never INDEX."""
+    @property
+    def type(self) -> Type:
+        """Of each cell."""
+        raise NotImplementedError
 
-    @abstractmethod
+    @property
+    def single(self) -> bool:
+        """True when a trace has at most one cell."""
+        raise NotImplementedError
+
+    @property
+    def always(self) -> bool:
+        """True when every undamaged trace has one."""
+        raise NotImplementedError
+
+    @property
+    def tier(self) -> Tier:
+        """What `read` costs: ROWS or TRACE."""
+        raise NotImplementedError
+
     def words(self, quantity: Quantity) -> str:
         """A noun: `residual norm after layer 12 at the last token`."""
+        raise NotImplementedError
 
-    @abstractmethod
     def read(self, reader: Reader, numbers: Numbers) -> Iterator[tuple[int, Any]]:
         """(number, values) of these traces, which ascend; values are an array of numbers without NaN, or a
         list. Traces without any may be left out."""
+        raise NotImplementedError
 
     def asks(self, relation: Relation) -> Tier:
         """What it costs to ask for this relation."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lark import Token
-from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
-
-from tensorshark.forensics.filter import builder, tables, tree
+from tensorshark.forensics.filter import builder, lalr, tree
 from tensorshark.traces.errors import FilterError
 from tensorshark.traces.text import safe_text
 
@@ -15,34 +12,21 @@ MAX_TEXT = 8192
 """Characters of a filter."""
 
 _EXPECTED = {
-    "RPAR": ")",
-    "RBRACE": "}",
-    "RSQB": "]",
-    "NAME": "a field or a value",
-    "LBRACE": "a set such as {1, 3..5}",
-    "INT": "a position such as -1",
+    "_RPAR": ")",
+    "_RBRACE": "}",
+    "_RSQB": "]",
+    "STRING": "a field or a value",
+    "_LBRACE": "a set such as {1, 3..5}",
+    "NUMBER": "a number such as -1",
+    "NAME": "a name",
     "CONTAINS": "an operator such as ==, and, contains, in",
     "AND": "and, or, or the end",
 }
 """Terminals of the grammar that are worth naming, most telling first, in people's words."""
-_OPENERS = {"RPAR": "(", "RBRACE": "{", "RSQB": "["}
+_OPENERS = {"_RPAR": "(", "_RBRACE": "{", "_RSQB": "["}
 
-KEYWORDS = {
-    "AND": "and",
-    "OR": "or",
-    "XOR": "xor",
-    "NOT": "not",
-    "IN": "in",
-    "CONTAINS": "contains",
-    "MATCHES": "matches",
-    "ANY": "any",
-    "ALL": "all",
-    "TRUE": "true",
-    "FALSE": "false",
-}
-"""Terminals that are words, and the words."""
-
-_OPENS_QUOTE = re.compile(r"[rt]?[\"']|label\.[\"']")
+_OPENS_QUOTE = re.compile(r"\.?[\"']")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _BEGUN = ("=", "&", "|", "^", ".", "$", "${", "label.")
 """What a person types on the way to something longer."""
 
@@ -50,67 +34,63 @@ _BEGUN = ("=", "&", "|", "^", ".", "$", "${", "label.")
 def parse(text: str) -> tree.Expression:
     """The syntax tree of a filter that is not empty. Raises FilterError, and nothing else."""
     check_text(text)
+    parser = lalr.Parser()
     try:
-        root = tables.parser().parse(text)
-    except UnexpectedInput as error:
-        raise _explained(error, text) from None
+        parser.read(text)
+        root = parser.finish(len(text))
+    except lalr.Stuck as stuck:
+        raise _explained(stuck, text) from None
     return builder.build(root, text)
 
 
 def expected(text: str) -> set[str]:
     """Terminals that may follow `text`; empty when it is already wrong."""
+    parser = lalr.Parser()
     try:
         check_text(text)
-        state = tables.parser().parse_interactive(text)
-        state.exhaust_lexer()
-    except (UnexpectedInput, FilterError):
+        parser.read(text)
+    except (lalr.Stuck, FilterError):
         return set()
-    return set(state.accepts())  # type: ignore[no-untyped-call]
+    return parser.accepts()
 
 
 def check_text(text: str) -> None:
     """Raise FilterError for text that is too long or not Unicode."""
     if len(text) > MAX_TEXT:
         raise FilterError(f"{len(text):,} characters; a filter has at most {MAX_TEXT:,}", text, MAX_TEXT)
-    for column, character in enumerate(text):
-        if "\ud800" <= character <= "\udfff":
-            raise FilterError("a byte here is not valid UTF-8", text, column)
+    if found := _SURROGATE.search(text):
+        raise FilterError("a byte here is not valid UTF-8", text, found.start())
 
 
-def _explained(error: UnexpectedInput, text: str) -> FilterError:
-    if isinstance(error, UnexpectedToken):
-        return _unexpected_token(error, text)
-    assert isinstance(error, UnexpectedCharacters), "LALR raises no other"
-    column = error.pos_in_stream or 0
-    rest = text[column:]
-    if _OPENS_QUOTE.match(rest):
-        return FilterError("the quote is not closed", text, column, len(rest), incomplete=True)
-    reason = f"{safe_text(rest[0])} has no meaning here"
-    return FilterError(reason, text, column, 1, incomplete=rest.rstrip() in _BEGUN)
-
-
-def _unexpected_token(error: UnexpectedToken, text: str) -> FilterError:
-    token: Token = error.token
-    wanted = _wanted(set(error.accepts or ()))
-    if token.type == "$END":
+def _explained(stuck: lalr.Stuck, text: str) -> FilterError:
+    """The error in people's words, and whether more typing could mend it."""
+    token, wanted = stuck.token, _wanted(stuck.accepts)
+    said, column, rest = token.text, token.start, text[token.start :].rstrip()
+    if token.terminal == lalr.END:
         return FilterError(f"unfinished: expected {wanted}", text, len(text.rstrip()), 1, incomplete=True)
-    said, column = str(token), token.start_pos or 0
-    rest = text[column:].rstrip()
-    words = {KEYWORDS.get(terminal, "") for terminal in error.accepts or ()}
-    typing = rest in _BEGUN or any(word.startswith(rest) for word in words if word)
-    reason = f"{safe_text(said, 40)} is unexpected here; expected {wanted}"
-    if said == "=":
+    words = {word for word, terminal in lalr.tables().words.items() if terminal in stuck.accepts}
+    typing = rest in _BEGUN or any(word.startswith(rest) for word in words)
+    length = len(said)
+    if token.terminal == "" and _OPENS_QUOTE.match(rest):
+        reason, length, typing = "the quote is not closed", len(rest), True
+    elif token.terminal == "":
+        reason = f"{safe_text(said)} has no meaning here"
+    elif said == "=":
         reason = "= alone does not compare; write =="
     elif said.lower() in words - {said}:
         reason = f"write {said.lower()} in small letters"
-    elif token.type == "STRING":
+    elif token.terminal == "STRING":
         reason = f"an operator is missing before {safe_text(said, 40)}"
-    elif token.type in _OPENERS and token.type not in error.expected:
-        reason = f"{said} without the {_OPENERS[token.type]} that it would close"
-    return FilterError(reason, text, column, len(said), incomplete=typing)
+    elif token.terminal in _OPENERS and lalr.END in stuck.accepts:
+        reason = f"{said} without the {_OPENERS[token.terminal]} that it would close"
+    else:
+        reason = f"{safe_text(said, 40)} is unexpected here; expected {wanted}"
+    return FilterError(reason, text, column, length, typing)
 
 
 def _wanted(accepts: set[str]) -> str:
     """The one or two most telling of what may come next."""
+    if "STRING" in accepts:  # where a value may stand, so may a number, and a name
+        accepts = accepts - {"NUMBER", "NAME"}
     named = [words for terminal, words in _EXPECTED.items() if terminal in accepts]
     return " or ".join(named[:1] if "CONTAINS" in accepts else named[:2]) or "the end"

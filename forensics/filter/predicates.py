@@ -6,12 +6,11 @@ match and which possibly do; only what lies between is worth reading more for.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 
 from tensorshark.forensics.filter.cells import Signal, Site, Token, TokenId
@@ -25,23 +24,23 @@ Bounds = tuple[Bools, Bools]
 """Surely and possibly (trace,)."""
 
 
-class Predicate(ABC):
+class Predicate(msgspec.Struct, frozen=True):
     """Something that is true or false of each trace."""
 
-    @abstractmethod
     def leaves(self) -> Iterator[Leaf]:
         """The comparisons in it."""
+        raise NotImplementedError
 
-    @abstractmethod
     def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
         """Which of `count` traces surely and possibly match, given the answers to some leaves."""
+        raise NotImplementedError
 
-    @abstractmethod
     def words(self, negated: bool = False) -> str:
         """What follows `traces`: `labelled injection`, `whose prompt contains "x"`."""
+        raise NotImplementedError
 
 
-class Leaf(Predicate):
+class Leaf(Predicate, frozen=True):
     """One comparison; reads values."""
 
     def leaves(self) -> Iterator[Leaf]:
@@ -53,26 +52,25 @@ class Leaf(Predicate):
         return np.zeros(count, dtype=bool), np.ones(count, dtype=bool)
 
     @property
-    @abstractmethod
     def tier(self) -> Tier:
         """What it costs to answer."""
+        raise NotImplementedError
 
     @property
-    @abstractmethod
     def values(self) -> tuple[Value, ...]:
         """What is read."""
+        raise NotImplementedError
 
-    @abstractmethod
     def everywhere(self, reader: Reader) -> Bools:
         """The answer for all traces (trace,), where `tier` is INDEX."""
+        raise NotImplementedError
 
-    @abstractmethod
     def among(self, reader: Reader, numbers: Numbers) -> list[int]:
         """Those of `numbers` for which it is true."""
+        raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class Comparison(Leaf):
+class Comparison(Leaf, frozen=True):
     """Any, or all, of a value's cells satisfy a relation."""
 
     value: Value
@@ -119,8 +117,7 @@ class Comparison(Leaf):
         return self.value.words("any" if negated else "some")
 
 
-@dataclass(frozen=True)
-class Paired(Leaf):
+class Paired(Leaf, frozen=True):
     """Two values of the same trace, compared; each has one cell at most."""
 
     left: Value
@@ -158,8 +155,7 @@ class Paired(Leaf):
         return f"whose {left} {verb(self.operator, negated)} its {right}{absent}"
 
 
-@dataclass(frozen=True)
-class _Joined(Predicate):
+class _Joined(Predicate, frozen=True):
     parts: tuple[Predicate, ...]
 
     def leaves(self) -> Iterator[Leaf]:
@@ -171,7 +167,7 @@ class _Joined(Predicate):
         return list(surely), list(possibly)
 
 
-class Both(_Joined):
+class Both(_Joined, frozen=True):
     """`and`."""
 
     def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
@@ -190,7 +186,7 @@ class Both(_Joined):
         return sentence
 
 
-class Either(_Joined):
+class Either(_Joined, frozen=True):
     """`or`."""
 
     def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
@@ -203,7 +199,7 @@ class Either(_Joined):
         return f"not ({joined})" if negated else joined
 
 
-class Exclusive(_Joined):
+class Exclusive(_Joined, frozen=True):
     """`xor`: an odd number of the parts."""
 
     def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
@@ -220,8 +216,7 @@ class Exclusive(_Joined):
         return f"not ({joined})" if negated else joined
 
 
-@dataclass(frozen=True)
-class Not(Predicate):
+class Not(Predicate, frozen=True):
     """`not`."""
 
     part: Predicate

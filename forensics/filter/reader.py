@@ -150,7 +150,7 @@ class Reader:
         try:
             if self._open[0] != number:
                 self._open = (number, None)
-                self._open = (number, self.index.capture.trace(self.index.id_of(number)))
+                self._open = (number, self.index.trace(number))
             trace = self._open[1]
             return None if trace is None else read(trace)
         except (IntegrityError, UntrustedError, NotFoundError):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,8 +62,7 @@ def verb(operator: str, negated: bool) -> str:
     return _VERBS[operator][negated]
 
 
-@dataclass(frozen=True)
-class Relation:
+class Relation(msgspec.Struct, frozen=True):
     """Base of all; asks nothing: is there a value?"""
 
     def one(self, value: Any) -> bool:
@@ -86,8 +85,7 @@ class Relation:
 Present = Relation
 
 
-@dataclass(frozen=True)
-class Order(Relation):
+class Order(Relation, frozen=True):
     """`== != < <= > >=` with a constant."""
 
     operator: str
@@ -108,8 +106,7 @@ class Order(Relation):
         return f"{verb(self.operator, negated)} {said(self.constant)}"
 
 
-@dataclass(frozen=True)
-class During(Relation):
+class During(Relation, frozen=True):
     """A comparison with a date, which is a stretch of time: `==` means within it, `<` before it begins,
     `<=` before it ends, `>` from its end on, `>=` from its beginning on."""
 
@@ -145,8 +142,7 @@ class During(Relation):
         return f"{_WHEN[self.operator][negated]} {self.shown}"
 
 
-@dataclass(frozen=True)
-class Severity(Relation):
+class Severity(Relation, frozen=True):
     """A comparison with `note`, `warn` or `error`, in that order. Any other severity is below them."""
 
     operator: str
@@ -168,8 +164,7 @@ class Severity(Relation):
         return f"{verb(self.operator, negated)} {self.name}"
 
 
-@dataclass(frozen=True)
-class Contains(Relation):
+class Contains(Relation, frozen=True):
     """The text holds another one, exactly as typed."""
 
     part: str
@@ -185,27 +180,15 @@ class Contains(Relation):
         return f"{'does not contain' if negated else 'contains'} {said(self.part, quoted=True)}"
 
 
-@dataclass(frozen=True)
-class Matches(Relation):
+class Matches(Relation, frozen=True):
     """RE2 finds the pattern somewhere in the text."""
 
     pattern: str
-    literal: str = field(default="", compare=False)
+    literal: str = ""
     """A text that every match holds, for the trigram index; empty when none is known."""
 
-    @cached_property
-    def regex(self) -> Any:
-        """The compiled pattern. Raises `re2.error` for one that RE2 refuses."""
-        import re2
-
-        options = re2.Options()
-        options.log_errors = False
-        options.never_capture = True
-        options.max_mem = MAX_REGEX_BYTES
-        return re2.compile(self.pattern, options)
-
     def one(self, value: Any) -> bool:
-        return self.regex.search(value.encode("utf-8", "surrogatepass")) is not None
+        return regex(self.pattern).search(value) is not None
 
     def sql(self, expression: str) -> Condition | None:
         return None
@@ -214,8 +197,7 @@ class Matches(Relation):
         return f"{'does not match' if negated else 'matches'} /{safe_text(self.pattern, 80)}/"
 
 
-@dataclass(frozen=True)
-class Range(Relation):
+class Range(Relation, frozen=True):
     """Between two numbers, both included."""
 
     low: int | float
@@ -234,8 +216,7 @@ class Range(Relation):
         return f"{'is not' if negated else 'is'} from {said(self.low)} to {said(self.high)}"
 
 
-@dataclass(frozen=True)
-class OneOf(Relation):
+class OneOf(Relation, frozen=True):
     """In a set, or with `outside` in none of its members."""
 
     members: tuple[Relation, ...]
@@ -259,6 +240,18 @@ class OneOf(Relation):
     def words(self, negated: bool = False) -> str:
         kinds = " or ".join(member.words().removeprefix("is ") for member in self.members)
         return f"{'is not' if negated != self.outside else 'is'} {kinds}"
+
+
+@lru_cache(maxsize=16)
+def regex(pattern: str) -> Any:
+    """The compiled pattern. Raises `re2.error` for one that RE2 refuses."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True
+    options.max_mem = MAX_REGEX_BYTES
+    return re2.compile(pattern, options)
 
 
 def said(constant: Constant, quoted: bool = False) -> str:

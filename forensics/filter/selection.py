@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from tensorshark.forensics.filter import tree
 from tensorshark.forensics.filter.fields import HEAD, LAYER, POS
@@ -17,8 +18,7 @@ _WHOLE = "all"
 """The span that every trace has, as in the position language of the analyzers."""
 
 
-@dataclass(frozen=True)
-class Pick:
+class Pick(msgspec.Struct, frozen=True):
     """The selection along one axis; no parts: all of it."""
 
     axis: str

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,30 +19,34 @@ if TYPE_CHECKING:
 
 _MANY = 2000
 """Traces from which on it is cheaper to read all values of a label than each trace's labels."""
+_JOURNALED = frozenset(("row", "id", "captured_at"))
+"""Columns that a damaged trace has too: the journal says them."""
 
 
-@dataclass(frozen=True)
-class _Sql(Value):
+class _Sql(Value, frozen=True):
     """A value in one column of a table of the index."""
 
     field: FieldInfo
-    tier = Tier.ROWS
 
     @property
-    def type(self) -> Type:  # type: ignore[override]
+    def tier(self) -> Tier:
+        return Tier.ROWS
+
+    @property
+    def type(self) -> Type:
         return self.field.type
 
     @property
-    def single(self) -> bool:  # type: ignore[override]
+    def single(self) -> bool:
         return not self.field.many
 
     @property
-    def always(self) -> bool:  # type: ignore[override]
+    def always(self) -> bool:
         return self.field.always
 
-    @abstractmethod
     def source(self) -> tuple[str, str, str, list[str]]:
         """Table, column, condition that singles out the field's rows, and its parameters."""
+        raise NotImplementedError
 
     def words(self, quantity: Quantity) -> str:
         return self.field.noun
@@ -70,21 +72,18 @@ class _Sql(Value):
         yield from sorted(values.items())
 
 
-class Stored(_Sql):
+class Stored(_Sql, frozen=True):
     """One column of the table of traces."""
-
-    # A damaged trace keeps what the journal says of it.
-    _JOURNALED = frozenset(("row", "id", "captured_at"))
 
     def source(self) -> tuple[str, str, str, list[str]]:
         key = self.field.key
-        here = "1" if key in self._JOURNALED else "damaged = 0"
+        here = "1" if key in _JOURNALED else "damaged = 0"
         if key in ("next_token", "next_p"):
             here = "next_id IS NOT NULL"
         return "traces", key, here, []
 
 
-class Label(_Sql):
+class Label(_Sql, frozen=True):
     """One label."""
 
     def source(self) -> tuple[str, str, str, list[str]]:
@@ -101,7 +100,7 @@ class Label(_Sql):
                 yield number, [found[key]]
 
 
-class Expert(_Sql):
+class Expert(_Sql, frozen=True):
     """Severity or code of each finding about the evidence."""
 
     def source(self) -> tuple[str, str, str, list[str]]:
@@ -111,15 +110,26 @@ class Expert(_Sql):
         return f"{self.field.noun} of {quantity} finding{'s' if quantity == 'all' else ''}"
 
 
-@dataclass(frozen=True)
-class Prompt(Value):
+class Prompt(Value, frozen=True):
     """The prompt, or the text that was tokenised."""
 
     field: FieldInfo
-    type = "text"
-    single = True
-    always = True
-    tier = Tier.ROWS
+
+    @property
+    def type(self) -> Type:
+        return "text"
+
+    @property
+    def single(self) -> bool:
+        return True
+
+    @property
+    def always(self) -> bool:
+        return True
+
+    @property
+    def tier(self) -> Tier:
+        return Tier.ROWS
 
     def words(self, quantity: Quantity) -> str:
         return self.field.noun

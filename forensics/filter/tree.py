@@ -6,14 +6,14 @@ fields or types; `check` does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 Quantifier = Literal["any", "all"]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A stretch of the filter's text, in characters."""
 
     start: int
@@ -26,33 +26,29 @@ class Place:
         return Place(self.start, other.stop)
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """Base of all nodes. Two that say the same in different places are equal."""
+class Node(msgspec.Struct, frozen=True):
+    """Base of all nodes."""
 
-    place: Place = field(compare=False)
-
-
-# Which layers, heads and positions
+    place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class At(Node):
+# Which layers, heads and positions. These know no place, so that two that say the same are equal.
+
+
+class At(msgspec.Struct, frozen=True):
     """One index, negative from the end: `#12`, `[-1]`."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Through(Node):
+class Through(msgspec.Struct, frozen=True):
     """Both ends included, as Wireshark writes it: `[8-12]`."""
 
     first: int
     last: int
 
 
-@dataclass(frozen=True, slots=True)
-class Slice(Node):
+class Slice(msgspec.Struct, frozen=True):
     """As in Python: `[4:]`, `[-4:]`, `[::2]`."""
 
     start: int | None
@@ -60,8 +56,7 @@ class Slice(Node):
     step: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Named(Node):
+class Named(msgspec.Struct, frozen=True):
     """A span, or positions within it: `[prompt]`, `[user.2[-1]]`; or a variable of `any(l, p: …)`."""
 
     name: str
@@ -72,8 +67,7 @@ Part = At | Through | Slice | Named
 Parts = tuple[Part, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Selection(Node):
+class Selection(Node, frozen=True):
     """What stands after `#`, `:` or within `[…]`."""
 
     parts: Parts
@@ -82,27 +76,24 @@ class Selection(Node):
 # Values
 
 
-@dataclass(frozen=True, slots=True)
-class Field(Node):
+class Field(Node, frozen=True):
     """A field and its selections: `attn.entropy#12:3[-1]`."""
 
     name: str
-    named: Place = field(compare=False)
+    named: Place
     """Where the name alone stands."""
     layers: Selection | None
     heads: Selection | None
     positions: Selection | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reference(Node):
+class Reference(Node, frozen=True):
     """The field of the selected trace: `$resid_post.norm#12[-1]`."""
 
     field: Field
 
 
-@dataclass(frozen=True, slots=True)
-class Number(Node):
+class Number(Node, frozen=True):
     """A number or quantity: `12`, `0.5`, `1.5k`, `0xff`, `3sigma`."""
 
     value: int | float
@@ -110,16 +101,14 @@ class Number(Node):
     """Empty, or a unit that only a later step understands: `sigma`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text(Node):
+class Text(Node, frozen=True):
     """A quoted string; `t"…"` is a token."""
 
     value: str
     token: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Date(Node):
+class Date(Node, frozen=True):
     """A day, minute, second or fraction of one: all instants from `start` until before `stop`."""
 
     start: str
@@ -127,40 +116,35 @@ class Date(Node):
     stop: str
 
 
-@dataclass(frozen=True, slots=True)
-class Truth(Node):
+class Truth(Node, frozen=True):
     """`true` or `false`."""
 
     value: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Macro(Node):
+class Macro(Node, frozen=True):
     """`${name(a, b)}`, as it stands."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Argument(Node):
+class Argument(Node, frozen=True):
     """One argument of a function, perhaps by name: `over=baseline`."""
 
     name: str
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Node):
+class Call(Node, frozen=True):
     """A function of values: `max(resid_post.norm#12)`, and `has(…)`."""
 
     name: str
-    named: Place = field(compare=False)
+    named: Place
     """Where the function's name alone stands."""
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Arithmetic(Node):
+class Arithmetic(Node, frozen=True):
     """`+ - * / %` of two values."""
 
     operator: str
@@ -168,15 +152,13 @@ class Arithmetic(Node):
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Negative(Node):
+class Negative(Node, frozen=True):
     """Unary minus of anything but a plain number."""
 
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Quantified(Node):
+class Quantified(Node, frozen=True):
     """`any(…)` or `all(…)` as one side of a comparison."""
 
     quantifier: Quantifier
@@ -186,66 +168,58 @@ class Quantified(Node):
 # Truth values
 
 
-@dataclass(frozen=True, slots=True)
-class Either(Node):
+class Either(Node, frozen=True):
     """`or`: at least one part."""
 
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Exclusive(Node):
+class Exclusive(Node, frozen=True):
     """`xor`: an odd number of parts."""
 
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Both(Node):
+class Both(Node, frozen=True):
     """`and`: every part. A chain `a < b < c` is one too."""
 
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Not(Node):
+class Not(Node, frozen=True):
     """`not` or `!`."""
 
     part: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Compared(Node):
+class Compared(Node, frozen=True):
     """One comparison; `relation` as it was typed."""
 
     left: Expression
     relation: str
-    said: Place = field(compare=False)
+    said: Place
     """Where the relation stands."""
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Item(Node):
+class Item(Node, frozen=True):
     """One member of a set: a value, or a range with both ends included."""
 
     low: Expression
     high: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class Within(Node):
+class Within(Node, frozen=True):
     """`in {…}` or `not in {…}`."""
 
     left: Expression
     negated: bool
-    said: Place = field(compare=False)
+    said: Place
     """Where `in` or `not in` stands."""
     items: tuple[Item, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Correlated(Node):
+class Correlated(Node, frozen=True):
     """`any(l, p: …)`: one cell (layer, head, position) must satisfy all of the body."""
 
     quantifier: Quantifier

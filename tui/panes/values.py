@@ -57,7 +57,7 @@ class Numbers:
         size = np.abs(x)
         order = np.argsort(-np.nan_to_num(size, nan=-1.0, posinf=np.inf), kind="stable")
         order = order[: int((~np.isnan(x)).sum())]
-        large = np.flatnonzero((size > MASSIVE) & (size > TIMES_MEDIAN * median))
+        large = np.flatnonzero(np.isfinite(x) & (size > MASSIVE) & (size > TIMES_MEDIAN * median))
         return cls(x, x[np.isfinite(x)], order, frozenset(large.tolist()))
 
 

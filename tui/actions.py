@@ -80,6 +80,8 @@ ACTIONS = (
     Action("site", "s", "s", "Next site", "the next captured site", _CURSOR, "site", 2),
     Action("head", "H", "H", "Next head", "the next attention head", _CURSOR, "head", 4),
     Action("next_pane", "p", "p", "Next pane", "bring up the next pane", _PANES, "pane", 2),
+    Action("view", "v", "v", "Next view", "the pane's numbers in another way", _PANES, "view", 3),
+    Action("where", "w", "w", "Where they part", "in Diff: go to where the two traces first differ", _PANES),
     Action("zoom", "backslash", "\\", "Zoom", "list and panes, panes only, list only", _PANES, "zoom", 4),
     Action("focus_next", "tab", "tab", "Next part", "move the focus: list, details, pane", _PANES),
     Action("command", "colon", ":", "Command line", "type a command, e.g. :goto 12", _REST, "command", 1),

@@ -168,6 +168,24 @@ class Workbench(Shell):
         names = self.tabs.names
         self.show_pane(names[(names.index(self.pane_name) + 1) % len(names)])
 
+    def action_view(self) -> None:
+        """The next view of the pane on show."""
+        if getattr(self.panes.get(self.pane_name), "VIEWS", ()):
+            self._ask_pane("view", "")
+        else:
+            self.say(f"{self.pane_name} has one view")
+
+    def action_where(self) -> None:
+        """In Diff: to where the two traces first differ."""
+        self._ask_pane("where", "w works in Diff; 4 shows it")
+
+    def _ask_pane(self, name: str, otherwise: str) -> None:
+        """Do an action of the pane on show, wherever the focus is; or say what there is instead."""
+        if action := getattr(self.panes.get(self.pane_name), f"action_{name}", None):
+            action()
+        else:
+            self.say(otherwise)
+
     def action_zoom(self) -> None:
         """List and panes, then the panes alone, then the list alone."""
         screen = self.screen_stack[0]

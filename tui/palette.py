@@ -103,9 +103,8 @@ class Palette:
             if field.type == "str" and field.name != "name"
         }
         variables = {f"shark-{name.replace('_', '-')}": color for name, color in colors.items()}
-        if self.ansi:  # Textual's own widgets ask an ANSI theme for these
-            variables |= {"ansi-background": "ansi_default", "ansi-foreground": "ansi_default"}
-        base = BUILTIN_THEMES["ansi-dark"].variables if self.ansi else {}
+        if self.ansi:  # Textual's own widgets ask an ANSI theme for more
+            variables = BUILTIN_THEMES["ansi-dark"].variables | variables
         return Theme(
             name=self.name,
             primary=colors["accent"],

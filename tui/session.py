@@ -179,11 +179,12 @@ class Session:
 
 def subject(engine: Engine, trace: str, other: str) -> Subject:
     """Everything the panes need of a trace, read and checked; what is damaged is said and not shown."""
-    problem = ""
+    problem, heads = "", 0
     one = two = None
     try:
         one = engine.trace(trace)
         _ = one.stats
+        heads = one.model.heads
     except (TensorsharkError, OSError) as error:
         problem = reason(error)
     if other:
@@ -192,7 +193,7 @@ def subject(engine: Engine, trace: str, other: str) -> Subject:
             _ = two.stats
         except (TensorsharkError, OSError):
             two = None  # its own row says why
-    return Subject(engine, one, two, problem)
+    return Subject(engine, one, two, problem, heads)
 
 
 def reason(error: Exception) -> str:

@@ -78,6 +78,9 @@ class Shell(SafeApp):
         self.panes: dict[str, Pane] = {}
         """Those that were brought up so far, by name."""
         self._placed = False
+        """True once the first trace has put the cursor in the middle of the model."""
+        self._due = False
+        """True while the parts of the screen still have to follow the cursor."""
         self._waiting: Timer | None = None
 
         self.rows = TraceList(self.session.rows)
@@ -152,7 +155,7 @@ class Shell(SafeApp):
             return bool(self.state.problem)
         listed = self.selected == self.session.selecting > 0 and not self.state.catching_up
         loaded = self.loaded == self.session.loading and self.details.number == self.rows.number
-        return listed and loaded
+        return listed and loaded and not self._due
 
     def refresh_lines(self) -> None:
         """Let every line say what is true now; those that say the same stay untouched."""
@@ -294,7 +297,7 @@ class Shell(SafeApp):
             if not self._placed:
                 self._placed = True
                 self.cursor = replace(self.cursor, layer=moves.middle(trace))
-            self.cursor = moves.fitted(self.cursor, trace, trace.model.heads)
+            self.cursor = moves.fitted(self.cursor, trace, self.subject.heads)
         self.show_subject()
 
     # The cursor and the panes
@@ -308,22 +311,31 @@ class Shell(SafeApp):
         trace = self.subject.trace if self.subject else None
         if trace is None or cursor.trace != trace.id:
             return
-        cursor = moves.fitted(cursor, trace, trace.model.heads)
+        cursor = moves.fitted(cursor, trace, self.state.heads)
         if cursor != self.cursor:
             self.cursor = cursor
-            self.show_subject()
+            self.show_where()
+            # The key is answered first; a held key draws the parts once per frame.
+            if not self._due:
+                self._due = True
+                self.call_after_refresh(self.show_subject)
 
-    def show_subject(self) -> None:
-        """Let the details, the pane on show and the status line follow."""
+    def show_where(self) -> None:
+        """Let the status line say where the cursor is."""
         trace = self.subject.trace if self.subject else None
         state, cursor = self.state, self.cursor
         state.cursor = cursor if trace else replace(cursor, trace="")
         state.token = trace.tokens[cursor.token] if trace and trace.tokens else ""
-        state.heads = trace.model.heads if trace else 0
-        self.details.show(self.subject, cursor)
-        if (pane := self.panes.get(self.pane_name)) is not None:
-            pane.show(self.subject, cursor)
         self.status.update()
+
+    def show_subject(self) -> None:
+        """Let the details, the pane on show and the status line follow."""
+        self._due = False
+        self.state.heads = self.subject.heads if self.subject else 0
+        self.details.show(self.subject, self.cursor)
+        if (pane := self.panes.get(self.pane_name)) is not None:
+            pane.show(self.subject, self.cursor)
+        self.show_where()
 
     def show_pane(self, name: str) -> None:
         """Bring up a pane, importing and building it the first time."""

@@ -41,6 +41,8 @@ class Subject:
     """The trace marked for diff, when there is one."""
     problem: str = ""
     """Why there is nothing to show, safe to print: damage, a capture that is gone."""
+    heads: int = 0
+    """Attention heads of the trace's model."""
 
 
 class Pane(Widget, can_focus=True):

@@ -197,12 +197,11 @@ class TraceList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _draw(self, row: TraceRow, here: bool, columns: list[tuple[Column, int]]) -> Strip:
         palette = self.palette
-        plain = palette.style("text")
-        cells: list[Cell] = [("▸" if here else " ", plain if here else palette.style("dim"))]
+        cells: list[Cell] = [("▸" if here else " ", palette.style("text" if here else "dim"))]
         for column, width in columns:
             text, style = column.draw(row, width, palette)
-            if here and column.name != MARK_AFTER:
-                style = plain  # legible on the cursor's ground, and fewer bytes for the row that moves most
+            if here:  # legible on the cursor's ground, and fewer bytes for the row that moves most
+                style = palette.style("text", bold=column.name == MARK_AFTER)
             cells.append((fit(text, width, column.right) + " ", style))
             if column.name == MARK_AFTER:
                 cells.append(self._flag(row))

@@ -202,10 +202,12 @@ class Diff(Sheet):
         style, pair = self.palette.style, self._pair(found)
         here = self._place(found)
         if pair < 0 or here < 0:
-            why = "this token is not aligned" if pair < 0 else f"layer {self.cursor.layer} was not captured"
-            return spread(
-                [Part(f" {self.place()}: {why}, so there is nothing to compare", style("dim"))], [], width - 1
+            why = (
+                "not aligned, nothing to compare"
+                if pair < 0
+                else f"layer {self.cursor.layer} was not captured"
             )
+            return spread([Part(f" {self.place()}: {why}", style("dim"))], [], width - 1)
         values = _measures(found.distances[here], pair)
         parts: list[Part] = []
         names = ("cosine", "L2 of the difference", "mean |difference|", "top 1 % shared")

@@ -42,8 +42,10 @@ CREATE TABLE traces(
     prompt BLOB NOT NULL            -- UTF-8, at most CLIP characters
 );
 CREATE INDEX traces_time ON traces(captured_at);
-CREATE INDEX traces_length ON traces(seq_len);
-CREATE INDEX traces_model ON traces(model);
+CREATE INDEX traces_length ON traces(damaged, seq_len);  -- each covers the condition that goes with it
+CREATE INDEX traces_model ON traces(damaged, model);
+CREATE INDEX traces_next ON traces(next_token, next_id);
+CREATE INDEX traces_next_p ON traces(next_p, next_id);
 CREATE TABLE texts(                 -- only rows whose prompt is longer, or whose text is not the prompt
     row INTEGER PRIMARY KEY,
     prompt BLOB NOT NULL,

@@ -81,6 +81,8 @@ class Values(Sheet):
         self._array_of: tuple[str, str] = ("", "")
         """Trace and tensor of `_array`."""
         self._problem = ""
+        self._last: dict[tuple[str, int, int], list[Line]] = {}
+        """The rows drawn last, by trace and size."""
         self._first = 0
         """The first raw row shown."""
         self._page = 1
@@ -110,7 +112,9 @@ class Values(Sheet):
         if self._problem:
             return self.words(self._problem, width, "bad")
         if self._array is None or self._array_of != (trace.id, name):
-            return self.words(f"Reading {name} …", width)
+            # The tensor before it stays, under its own name, until this one is read: no flicker.
+            before = self._last.get((trace.id, width, height))
+            return before or self.words(f"Reading {name} …", width)
         numbers = Numbers.of(self._row(), self._median)
         lines = [self._identity(width, name), self._statistics(width, numbers)]
         if height >= PICTURES_FROM:
@@ -118,7 +122,9 @@ class Values(Sheet):
             lines[-1] = self._shown(width, height - len(lines), numbers)
         else:
             lines.append(self._largest(width, numbers))
-        return lines + self._raw(width, height - len(lines), numbers)
+        lines += self._raw(width, height - len(lines), numbers)
+        self._last = {(trace.id, width, height): lines}
+        return lines
 
     def brought(self, value: Any) -> None:
         """The tensor, or why there is none."""
@@ -177,11 +183,11 @@ class Values(Sheet):
         shape = "(" + ", ".join(str(size) for size in known.shape) + ")"
         left = [
             Part(f" {name}", style("accent", bold=True)),
-            Part(f"  {head}token {self.cursor.token} “{token}”", style("text"), 1),
-            Part(f"  {shape} {known.dtype}", style("dim"), 2),
+            Part(f"  {head}token {self.cursor.token} “{token}”", style("text"), 3),
+            Part(f"  {shape} {known.dtype}", style("dim"), 1),
             Part("  stored" if stored else "  rebuilt from its parts", style("dim"), 4),
         ]
-        right = [Part("sha256 ok ", style("good"), 3), Part(known.sha256[:8], style("dim"), 3)]
+        right = [Part("sha256 ok ", style("good"), 2), Part(known.sha256[:8], style("dim"), 2)]
         return spread(left, right, width - 1)
 
     def _statistics(self, width: int, numbers: Numbers) -> Line:

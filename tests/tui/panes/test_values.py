@@ -47,7 +47,8 @@ async def test_every_raw_value_is_there(stage: Any, capture: Capture) -> None:
     async with stage(Values(), capture, 2, layer=5, token=2, size=(80, 8)) as bench:
         await bench.until(lambda: "‖x‖" in bench.text())
         rows = bench.text().splitlines()
-        assert rows[0].startswith(" blocks.5.hook_resid_post")
+        assert rows[0].startswith(" blocks.5.hook_resid_post  (9, 16) float32 ")
+        assert "sha256 ok " in rows[0]
         shown = [float(text) for row in rows[3:5] for text in row.split()[1:]]
         assert [int(row.split()[0]) for row in rows[3:5]] == [0, 8]
         np.testing.assert_allclose(shown, x, rtol=0.02, atol=0.006)

@@ -143,6 +143,15 @@ class SafeDriver(LinuxDriver):
         self._file = self._tty  # type: ignore[assignment]
         self._handlers: dict[signal.Signals, Any] = {}
 
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """(columns, rows) of the terminal itself: COLUMNS and LINES, where a shell exports them, go stale."""
+        for fileno in (self._tty.fileno(), self.fileno):
+            with suppress(OSError):
+                columns, rows = os.get_terminal_size(fileno)
+                if columns and rows:
+                    return columns, rows
+        return 80, 24
+
     def start_application_mode(self) -> None:
         """Take the terminal over, and the signals that would leave it in raw mode."""
         for number in LEAVING:

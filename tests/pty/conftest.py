@@ -87,7 +87,7 @@ def trespasses(raw: bytes) -> list[str]:
 
     rest = _CSI.sub(csi, rest)
     text = rest.decode("utf-8", "surrogateescape")
-    for char in set(text) - set("\r\n"):
+    for char in set(text) - set("\r\n\a"):  # the bell is ours: it says no to a filter
         category = unicodedata.category(char)
         if category in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
             found.append(f"{char!r} near {text[max(0, text.index(char) - 20) : text.index(char) + 20]!r}")
@@ -111,7 +111,8 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
-                os.environ.pop("NO_COLOR", None)
+                for name in ("NO_COLOR", "COLUMNS", "LINES"):
+                    os.environ.pop(name, None)
                 os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
                 os.execvp(argv[0], list(argv))
             finally:
@@ -139,8 +140,8 @@ class Terminal:
         except (OSError, ValueError):
             data = b""
         self.raw += data
-        # pyte has no notion of the kitty keyboard and mode-query sequences and would print them.
-        self._stream.feed(re.sub(rb"\x1b\[[<>=?][0-9;]*\$?[up]|\x1b\]22;[a-z-]*\x07", b"", data))
+        # pyte prints kitty's keyboard and mode-query sequences, and stops at an enclosing mark.
+        self._stream.feed(re.sub(rb"\x1b\[[<>=?][0-9;]*\$?[up]|\x1b\]22;[a-z-]*\x07|\xe2\x83\x9d", b"", data))
         return bool(data)
 
     def until(self, what: str | Callable[[], bool], seconds: float = 20) -> None:

@@ -303,6 +303,14 @@ def test_no_action_runs_out_of_data(
     assert intruders(bytes(one.raw)) == []
 
 
+def test_the_size_is_the_terminals_whatever_the_environment_says(small: Callable[..., Any]) -> None:
+    """A shell that exports COLUMNS would otherwise fix the size for good."""
+    one = small(env={"COLUMNS": "30", "LINES": "5"}, rows=40, columns=120)
+    assert b"\x1b[40;1H" in one.raw
+    one.resize(50, 100)
+    one.until(lambda: b"\x1b[50;1H" in one.raw, 5)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 400), (300, 20), (24, 80)])
 def test_any_size(small: Callable[..., Any], size: tuple[int, int]) -> None:
     one = small()

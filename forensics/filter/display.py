@@ -33,6 +33,8 @@ _SECONDS_PER_TRACE = 0.8e-3
 _BYTES_PER_SECOND = 250e6
 """To read statistics and check their hash, there."""
 _MANIFEST_BYTES = 8192
+_MANY = 2000
+"""Traces from which on it is cheaper to sort all of the index at once."""
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -118,7 +120,14 @@ class SortKey(msgspec.Struct, frozen=True):
     ) -> Numbers:
         """The numbers in order of their values; absent ones last either way, equal ones in capture order."""
         ascending = np.sort(np.asarray(numbers, dtype=np.int64))
-        keys = _shown(self.value, index, ascending, cancelled)
+        reader = Reader(index, cancelled)
+        if len(ascending) > _MANY and (blocks := self.value.blocks(reader)) is not None:
+            return _in_order(ascending, _cell_of_each(blocks, reader.count), descending)
+        if len(ascending) > _MANY and (rows := self.value.ordered(reader, descending)) is not None:
+            chosen = reader.marked(ascending)
+            there = rows[chosen[rows - 1]]
+            return np.concatenate([there, np.setdiff1d(ascending, there, assume_unique=True)])
+        keys = self.value.show(reader, ascending)
         absent = np.array([key is None for key in keys], dtype=bool)
         there = ascending[~absent]
         present = [key for key in keys if key is not None]
@@ -208,6 +217,23 @@ def sort_key(text: str) -> SortKey:
 
 def _shown(value: Value, index: Index, ascending: Numbers, cancelled: Cancel) -> list[Shown]:
     return value.show(Reader(index, cancelled), ascending)
+
+
+def _cell_of_each(blocks: Iterator[tuple[int, NDArray[Any]]], count: int) -> NDArray[np.float64]:
+    """The one cell of each trace (trace,), NaN where there is none."""
+    cells = np.full(count, np.nan)
+    for start, values in blocks:  # (cell, trace), of which there is one at most
+        cells[start : start + values.shape[1]] = values[0] if len(values) else np.nan
+    return cells
+
+
+def _in_order(ascending: Numbers, cells: NDArray[np.float64], descending: bool) -> Numbers:
+    """`ascending` in order of their cells; absent ones last, equal ones as they are."""
+    keys = cells[ascending - 1]
+    absent = np.isnan(keys)
+    there, keys = ascending[~absent], keys[~absent]
+    places = np.argsort(-keys if descending else keys, kind="stable")
+    return np.concatenate([there[places], ascending[absent]])
 
 
 def _inner(values: Sequence[Value]) -> Iterator[Value]:

@@ -110,6 +110,10 @@ class Value(msgspec.Struct, frozen=True):
         """(position of the first trace, numbers (cell, trace)) for all traces; None where it takes more."""
         return None
 
+    def ordered(self, reader: Reader, descending: bool) -> Numbers | None:
+        """All traces that have a value, by it and then ascending; None where the index does not hold it."""
+        return None
+
     def show(self, reader: Reader, numbers: Numbers) -> list[Shown]:
         """What a column prints for these traces, in ascending order."""
         found = dict(self.read(reader, numbers))

@@ -71,6 +71,15 @@ class _Sql(Value, frozen=True):
             values.setdefault(row, []).append(bool(value) if truth else value)
         yield from sorted(values.items())
 
+    def ordered(self, reader: Reader, descending: bool) -> Numbers | None:
+        table, column, here, parameters = self.source()
+        if self.field.many or column == "severity":
+            return None
+        way = "DESC" if descending else "ASC"
+        query = f"SELECT row FROM {table} WHERE {here} AND row <= ? ORDER BY {column} {way}, row"
+        found = reader.index.query(query, [*parameters, reader.count])
+        return np.fromiter((row for (row,) in found), dtype=np.int64, count=len(found))
+
 
 class Stored(_Sql, frozen=True):
     """One column of the table of traces."""

@@ -19,8 +19,8 @@ from tensorshark.traces.writer import plain_bytes
 if TYPE_CHECKING:
     from tensorshark.forensics.capture.forward import Row
 
-DEPTH = 2
-"""Passes that may wait to be written; each keeps its tensors in memory."""
+DEPTH = 1
+"""Stretches of traces that may wait to be written; each keeps its tensors in memory."""
 
 
 @dataclass
@@ -37,11 +37,13 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Prompts and what they left behind, in the same order."""
+class Captured:
+    """A prompt and what it left behind."""
 
-    prompts: Sequence[Prepared]
-    rows: Sequence[Row]
+    prompt: Prepared
+    row: Row
+    batch: tuple[int, int]
+    """Shape of the padded batch that the row was in: (batch, pos)."""
 
 
 class Committer:
@@ -51,17 +53,17 @@ class Committer:
         self.counts = Counts()
         self._capture = capture
         self._manifests = manifests
-        self._queue: queue.Queue[Batch | None] = queue.Queue(DEPTH)
+        self._queue: queue.Queue[Sequence[Captured] | None] = queue.Queue(DEPTH)
         self._error: BaseException | None = None
         self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._run, name="committer")
 
-    def put(self, batch: Batch) -> None:
-        """Hand over a batch; waits while the queue is full. Raises what the thread failed with."""
+    def put(self, traces: Sequence[Captured]) -> None:
+        """Hand over traces, first to last; waits while the queue is full. Raises what the thread raised."""
         while True:
             self._raise()
             try:
-                self._queue.put(batch, timeout=0.1)
+                self._queue.put(traces, timeout=0.1)
             except queue.Full:
                 continue
             return
@@ -100,13 +102,12 @@ class Committer:
     def _run(self) -> None:
         try:
             with self._capture.writer() as writer:
-                while (batch := self._queue.get()) is not None:
-                    shape = (len(batch.rows), max(len(prompt.ids) for prompt in batch.prompts))
-                    for prompt, row in zip(batch.prompts, batch.rows, strict=True):
+                while (traces := self._queue.get()) is not None:
+                    for trace in traces:
                         if self._abandoned.is_set():
                             return
-                        manifest = self._manifests.build(prompt, row, shape)
-                        self._count(writer.commit(manifest, row.tensors, row.stats))
+                        manifest = self._manifests.build(trace.prompt, trace.row, trace.batch)
+                        self._count(writer.commit(manifest, trace.row.tensors, trace.row.stats))
         except BaseException as error:
             self._error = error
 

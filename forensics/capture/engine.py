@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tensorshark.forensics.capture.batches import buckets
-from tensorshark.forensics.capture.committer import Batch, Committer
+from tensorshark.forensics.capture.batches import buckets, stretches
+from tensorshark.forensics.capture.committer import Captured, Committer
 from tensorshark.forensics.capture.forward import Recorder
 from tensorshark.forensics.capture.loading import LoadedModel, load
 from tensorshark.forensics.capture.manifests import Manifests
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tensorshark.forensics.capture.forward import Row
 
 WINDOW = 512
-"""Prompts that are tokenised and sorted by length at a time."""
+"""Prompts that are tokenised at a time."""
 
 
 def run(prompts: Iterable[Prompt], path: Path, settings: CaptureSettings, on_progress: OnProgress) -> Summary:
@@ -100,10 +100,8 @@ class _Session:
             while window := list(islice(prompts, WINDOW)):
                 self._summary.prompts += len(window)
                 wanted = self._wanted(window, there)
-                for batch in buckets(wanted, self._settings.batch_size, self._bytes_per_token):
-                    for prompts_, rows in self._passes(batch):
-                        self._committer.put(Batch(prompts_, rows))
-                        self._show(total)
+                for stretch in stretches(wanted, self._settings.batch_size, self._bytes_per_token):
+                    self._stretch(stretch, total)
         self._show(total)
 
     def report(self) -> None:
@@ -116,6 +114,20 @@ class _Session:
         summary.experts = dict(counts.experts)
         made = set(counts.ids)
         summary.bytes = sum(entry.size for entry in self._capture.journal() if entry.id in made)
+
+    def _stretch(self, prompts: list[Prepared], total: int) -> None:
+        """Pass prompts of similar length together; commit in the order given, also what a Ctrl-C leaves."""
+        captured: dict[str, Captured] = {}
+        try:
+            for batch in buckets(prompts, self._settings.batch_size, self._bytes_per_token):
+                for passed, rows in self._passes(batch):
+                    shape = (len(passed), max(len(prompt.ids) for prompt in passed))
+                    for prompt, row in zip(passed, rows, strict=True):
+                        captured[self._manifests.id_of(prompt)] = Captured(prompt, row, shape)
+                self._show(total)
+        finally:
+            identities = (self._manifests.id_of(prompt) for prompt in prompts)
+            self._committer.put([captured[identity] for identity in identities if identity in captured])
 
     def _wanted(self, window: Sequence[Prompt], there: set[str]) -> list[Prepared]:
         """Tokenised prompts whose traces are not there yet; counts the others."""

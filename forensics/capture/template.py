@@ -26,7 +26,12 @@ Messages = Sequence[tuple[str, str]]
 """(role, content) of each turn."""
 
 
-def render(template: str, conversations: Sequence[Messages], special_tokens: Mapping[str, Any]) -> list[str]:
+def render(
+    template: str,
+    conversations: Sequence[Messages],
+    special_tokens: Mapping[str, Any],
+    cpu_seconds: int = CPU_SECONDS,
+) -> list[str]:
     """Each conversation as the text that the model was trained to read, ready for its answer.
 
     A last turn by the assistant is left as it is, without the opening of another. Raises UntrustedError
@@ -34,6 +39,7 @@ def render(template: str, conversations: Sequence[Messages], special_tokens: Map
     """
     request = {
         "template": template,
+        "cpu_seconds": cpu_seconds,
         "special_tokens": {key: value for key, value in special_tokens.items() if isinstance(value, str)},
         "conversations": [
             [{"role": role, "content": content} for role, content in messages] for messages in conversations
@@ -42,11 +48,11 @@ def render(template: str, conversations: Sequence[Messages], special_tokens: Map
     command = [sys.executable, "-P", "-m", "tensorshark.forensics.capture.template"]
     data = json.dumps(request).encode()
     try:
-        done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=6 * CPU_SECONDS)
+        done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=6 * cpu_seconds)
     except subprocess.TimeoutExpired:
-        raise UntrustedError(f"the chat template ran for more than {6 * CPU_SECONDS} s; stopped") from None
+        raise UntrustedError(f"the chat template ran for more than {6 * cpu_seconds} s; stopped") from None
     if done.returncode < 0:
-        raise UntrustedError(f"the chat template used more than {CPU_SECONDS} s of processor time; stopped")
+        raise UntrustedError(f"the chat template used more than {cpu_seconds} s of processor time; stopped")
     try:
         reply = json.loads(done.stdout)
     except ValueError:
@@ -60,7 +66,7 @@ def _child() -> None:
     request = json.load(sys.stdin)
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    _limit()
+    _limit(request["cpu_seconds"])
     try:
         texts = []
         for conversation in request["conversations"]:
@@ -79,14 +85,14 @@ def _child() -> None:
     json.dump(reply, sys.stdout)
 
 
-def _limit() -> None:
-    """From here on CPU_SECONDS of processor time and MEMORY more bytes, where the system has such limits."""
+def _limit(cpu_seconds: int) -> None:
+    """From here on so much processor time and MEMORY more bytes, where the system has such limits."""
     try:
         import resource
     except ImportError:
         return
     used = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = int(used.ru_utime + used.ru_stime) + CPU_SECONDS
+    cpu = int(used.ru_utime + used.ru_stime) + cpu_seconds
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])

@@ -1,4 +1,4 @@
-"""Tiny random models of many architectures, saved like published ones, and the default model, prepared once."""
+"""Tiny random models of many architectures, saved like published ones; the default model, prepared once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,11 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "phi": ("PhiConfig", SIZES),
     "opt": (
         "OPTConfig",
-        {**{k: v for k, v in SIZES.items() if k != "intermediate_size"}, "ffn_dim": 128, "word_embed_proj_dim": 64},
+        {
+            **{k: v for k, v in SIZES.items() if k != "intermediate_size"},
+            "ffn_dim": 128,
+            "word_embed_proj_dim": 64,
+        },
     ),
     "bloom": ("BloomConfig", {"vocab_size": 300, "hidden_size": 64, "n_layer": 3, "n_head": 4}),
     "stablelm": ("StableLmConfig", GROUPED),
@@ -77,7 +81,11 @@ def write_tokenizer(folder: Path, adds_bos: bool = False, template: str | None =
         bos = ("<s>", tokenizer.token_to_id("<s>"))
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[bos])
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", chat_template=template
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        chat_template=template,
     )
     fast.save_pretrained(folder)
 

@@ -152,7 +152,7 @@ def assert_close(rows: Sequence[Row], singles: Sequence[Row]) -> None:
 
 @pytest.mark.parametrize("name", ["llama", "qwen2", "mistral", "gemma2", "gpt2", "neox-sequential"])
 def test_residuals_are_sums_bit_for_bit(name: str, tiny: Callable[[str], Path], home: Path) -> None:
-    """In sequential blocks every resid_post is rebuilt from three parts, every later resid_pre is the one before."""
+    """In sequential blocks resid_post is three parts added up, and every later resid_pre the one before."""
     model = loaded(tiny(name))
     [row] = record(model, IDS, sites=DEFAULT_SITES)
     stored, derived, _ = split(row.tensors)
@@ -196,9 +196,7 @@ def test_hooks_are_gone_after_a_pass_and_after_a_failure(tiny: Callable[[str], P
     record(model, IDS)
     with pytest.raises(IndexError):
         record(model, [100_000])
-    assert not any(
-        module._forward_hooks or module._forward_pre_hooks for module in model.hf.modules()
-    )
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.hf.modules())
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

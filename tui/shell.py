@@ -55,6 +55,7 @@ class Shell(SafeApp):
 
     TITLE = "tensorshark"
     CSS_PATH = "workbench.tcss"
+    AUTO_FOCUS = None  # or the filter line would catch keys when the focused part is hidden
 
     def __init__(self, path: Path, theme: str, plain: bool) -> None:
         """`theme` is a palette's name; `plain` means that no colour may be sent at all."""
@@ -305,6 +306,10 @@ class Shell(SafeApp):
     @on(CursorMoved)
     def _moved(self, message: CursorMoved) -> None:
         self.move(message.cursor)
+
+    @on(Details.Told)
+    def _told(self, message: Details.Told) -> None:
+        self.say(message.value)
 
     def move(self, cursor: Cursor) -> None:
         """Put the cursor somewhere on this trace; every part follows."""

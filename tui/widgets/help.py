@@ -55,6 +55,8 @@ def help_text(palette: Palette) -> Text:
 class HelpScreen(ModalScreen[None]):
     """The help over the workbench."""
 
+    AUTO_FOCUS = "VerticalScroll"
+
     BINDINGS: ClassVar[list[Any]] = [
         Binding("escape,q,question_mark,f1", "dismiss", show=False),
         Binding("j", "scroll(1)", show=False),

@@ -240,7 +240,7 @@ class Lens(Sheet):
     def _list(self, cell: Cell | None, width: int, rows: int) -> list[Line]:
         """The candidates with bars."""
         style = self.palette.style
-        title = f" next after {self.place()}"
+        title = f" {self.place()}"
         lines: list[Line] = [[Segment(fit(title, width), style("dim"))]]
         if cell is None or not cell.tokens:
             lines.append(
@@ -266,11 +266,7 @@ class Lens(Sheet):
         span = min(width, step * len(layers))
         drawn = bars(values, span, rows - 2)
         most = max((value for value in values if value is not None), default=math.nan)
-        title = (
-            f"KL to the final layer by layer, at most {figure(most)} nats"
-            if not math.isnan(most)
-            else "KL to final"
-        )
+        title = "KL to final by layer" + ("" if math.isnan(most) else f", ≤ {figure(most)} nats")
         lines: list[Line] = [[Segment(fit(title, width), style("dim"))]]
         at = self._here()
         start = at * span // len(layers) if at >= 0 else span

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,51 +13,23 @@ from textual.binding import Binding, BindingType
 
 from tensorshark.traces.sites import SITES
 from tensorshark.traces.text import token_text
-from tensorshark.traces.trace import Trace
 from tensorshark.tui.panes.sheet import Line, Sheet
+from tensorshark.tui.panes.tensor_row import Numbers, read, usual
 from tensorshark.tui.widgets.heat import Scale
 from tensorshark.tui.widgets.line import Part, fit, spread
 from tensorshark.tui.widgets.numbers import figure, short
 from tensorshark.tui.widgets.sparkline import bars, meter
 
-MASSIVE = 100.0
-"""A massive activation is larger than this ..."""
-TIMES_MEDIAN = 1000.0
-"""... and than this many times the tensor's median magnitude (Sun et al. 2024, arXiv 2402.17762)."""
 MARK = "▲"
 """Stands beside a massive activation."""
 PICTURES_FROM = 18
 """Rows from which histogram and largest dimensions are drawn."""
 PICTURES = 7
 """Rows that they take."""
-CELL = 9
-"""Width of a raw value with its blank."""
+CELL = 8
+"""Width of a raw value with its mark."""
 PER_ROW = (20, 16, 10, 8, 5, 4, 2, 1)
 """Raw values in a row: the first of these that fits."""
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """What there is to say about one row of a tensor."""
-
-    row: npt.NDArray[np.float64]
-    """(d_model,), or (k_pos,) of an attention pattern."""
-    finite: npt.NDArray[np.float64]
-    """Those that are finite."""
-    order: npt.NDArray[np.intp]
-    """Dimensions by magnitude, largest first, NaN left out."""
-    massive: frozenset[int]
-    """Dimensions of massive activations."""
-
-    @classmethod
-    def of(cls, row: npt.NDArray[np.generic], median: float) -> Numbers:
-        """From a row in its stored type, and the median magnitude of the whole tensor."""
-        x = row.astype(np.float64)
-        size = np.abs(x)
-        order = np.argsort(-np.nan_to_num(size, nan=-1.0, posinf=np.inf), kind="stable")
-        order = order[: int((~np.isnan(x)).sum())]
-        large = np.flatnonzero(np.isfinite(x) & (size > MASSIVE) & (size > TIMES_MEDIAN * median))
-        return cls(x, x[np.isfinite(x)], order, frozenset(large.tolist()))
 
 
 class Values(Sheet):
@@ -108,7 +79,7 @@ class Values(Sheet):
         """Identity, statistics, largest dimensions, pictures where there is room, and the raw row."""
         name = SITES[self.cursor.site].at(self.cursor.layer)
         trace = self.trace
-        self.fetch((trace.id, name), lambda: ((trace.id, name), *_read(trace, name)))
+        self.fetch((trace.id, name), lambda: ((trace.id, name), *read(trace, name)))
         if self._problem:
             return self.words(self._problem, width, "bad")
         if self._array is None or self._array_of != (trace.id, name):
@@ -245,7 +216,7 @@ class Values(Sheet):
             return [[Segment(fit(" no finite value", width), style("bad"))]] + [[Segment(" " * width)]] * (
                 rows + 1
             )
-        edge = 3 * _usual(x)
+        edge = 3 * usual(x)
         lo, hi = max(float(x.min()), -edge), min(float(x.max()), edge)
         beyond = int(((x < lo) | (x > hi)).sum())
         counts = np.histogram(x, bins=max(1, width - 2), range=(lo, hi if hi > lo else lo + 1.0))[0]
@@ -254,7 +225,7 @@ class Values(Sheet):
         blank = [" " if height is None else "" for height in heights]
         drawn[-1] = "".join(empty or char for empty, char in zip(blank, drawn[-1], strict=True))
         ends = figure(lo) + figure(hi).rjust(max(1, width - 2 - len(figure(lo))))
-        title = f" {x.size:,} values, √count" + (f", {beyond} beyond the edges" if beyond else "")
+        title = f" {x.size:,} values, √count" + (f", {beyond} beyond" if beyond else "")
         return [
             [Segment(fit(title, width), style("dim"))],
             *([Segment(" " + row + " ", style("blue"))] for row in drawn),
@@ -293,49 +264,36 @@ class Values(Sheet):
         per, size = _per_row(width), numbers.row.size
         self._total, self._page = -(-size // per), room
         self._first = max(0, min(self._first, self._total - room))
-        levels = Scale(0.0, _usual(numbers.finite)).levels(np.abs(numbers.row)).tolist()
+        levels = Scale(0.0, usual(numbers.finite)).levels(np.abs(numbers.row)).tolist()
         digits = _digits(numbers.finite)
         starts = range(self._first * per, min(size, (self._first + max(0, room)) * per), per)
         return [self._raw_line(start, min(per, size - start), levels, digits, numbers) for start in starts]
 
     def _raw_line(self, start: int, count: int, levels: Sequence[int], digits: int, numbers: Numbers) -> Line:
         style = self.palette.style
-        line = [Segment(f"{start:>6}  ", style("dim"))]
+        line = [Segment(f"{start:>6} ", style("dim"))]
         for dim in range(start, start + count):
             value, massive = float(numbers.row[dim]), dim in numbers.massive
             ground = self.palette.heat[levels[dim]] if levels[dim] >= 0 else style("bad", bold=True)
             if massive:
                 ground += style("amber", bold=True)
-            line.append(Segment((MARK if massive else " ") + _written(value, digits) + " ", ground))
+            line.append(Segment((MARK if massive else " ") + _written(value, digits), ground))
         return line
-
-
-def _read(trace: Trace, name: str) -> tuple[npt.NDArray[Any], float]:
-    """A tensor and the median of its magnitudes."""
-    array = trace.load(name)
-    size = np.abs(array.astype(np.float32))
-    finite = size[np.isfinite(size)]
-    return array, float(np.median(finite)) if finite.size else 0.0
 
 
 def _per_row(width: int) -> int:
     """Raw values in a line: a round number of them."""
-    return next(count for count in PER_ROW if count * CELL + 8 <= width or count == 1)
+    return next(count for count in PER_ROW if count * CELL + 7 <= width or count == 1)
 
 
 def _digits(finite: npt.NDArray[np.float64]) -> int:
     """Decimals at which nearly all values fit a cell, so that their points stand below each other."""
-    usual = _usual(finite)
-    return next((digits for digits in (4, 3, 2, 1) if len(f"{-usual:.{digits}f}") <= CELL - 2), 0)
-
-
-def _usual(finite: npt.NDArray[np.float64]) -> float:
-    """The magnitude that all but one in a hundred values stay below."""
-    return float(np.quantile(np.abs(finite), 0.99)) if finite.size else 0.0
+    edge = usual(finite)
+    return next((digits for digits in (4, 3, 2, 1) if len(f"{-edge:.{digits}f}") <= CELL - 1), 0)
 
 
 def _written(value: float, digits: int) -> str:
     """A raw value in a cell; the few that are too large or too small for the others' decimals stand out."""
     plain = f"{value:.{digits}f}"
-    fits = len(plain) <= CELL - 2 and (value == 0 or abs(value) >= 0.5 * 10.0**-digits)
-    return (plain if fits else short(value, CELL - 2)).rjust(CELL - 2)
+    fits = len(plain) <= CELL - 1 and (value == 0 or abs(value) >= 0.5 * 10.0**-digits)
+    return (plain if fits else short(value, CELL - 1)).rjust(CELL - 1)

@@ -8,7 +8,7 @@ _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def figure(value: float) -> str:
-    """A number in a sentence: `24,827`, `148.0`, `3.142`, `0.0713`, `4.2e-05`, `0`, `nan`, `inf`."""
+    """A number in a sentence: `24,827`, `148.0`, `3.142`, `0.0713`, `4.20e-05`, `0`, `nan`, `inf`."""
     if not math.isfinite(value):
         return str(float(value))
     size = abs(value)
@@ -18,7 +18,7 @@ def figure(value: float) -> str:
         return f"{value:.3e}"
     if size >= 999.95:
         return f"{value:,.0f}"
-    return f"{value:#.4g}" if size >= 0.99995 else f"{value:.3g}"
+    return f"{value:#.4g}" if size >= 0.99995 else f"{value:#.3g}"
 
 
 def short(value: float, width: int) -> str:

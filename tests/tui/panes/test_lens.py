@@ -49,7 +49,7 @@ async def test_the_cursors_cell_in_words_and_as_a_list(stage: Any, capture: Capt
     async with stage(Lens(), capture, 2, engine=engine, layer=2, token=4, size=(110, 30)) as bench:
         await bench.until(lambda: known(bench))
         text = bench.text()
-        assert "next after layer 2 · token 4 “·reveal”" in text
+        assert " layer 2 · token 4 “·reveal” " in text
         for place in range(5):
             row = next(row for row in text.splitlines() if row.startswith(f" {place + 1:>2}  "))
             assert row.split()[1:3] == [
@@ -61,7 +61,7 @@ async def test_the_cursors_cell_in_words_and_as_a_list(stage: Any, capture: Capt
         assert f"from final {figure(float(truth.kl_reverse[2, 0]))}" in text
         final = token_text(vocab[truth.token_ids[5, 0, 0]])
         assert f"“{final}” rank {truth.rank[2, 0] + 1:,}, 1 from layer" in text
-        assert f"at most {figure(float(truth.kl[:, 0].max()))} nats" in text
+        assert f"KL to final by layer, ≤ {figure(float(truth.kl[:, 0].max()))} nats" in text
 
 
 async def test_it_fits_80_by_8_with_top_k_entropy_kl_and_rank(

@@ -12,7 +12,7 @@ import pytest
 from tensorshark.traces.sites import SITES
 from tensorshark.traces.store import Capture
 from tensorshark.traces.synthetic import MODEL, synthetic_trace, write_synthetic
-from tensorshark.tui.panes.values import Numbers, Values
+from tensorshark.tui.panes.values import Values
 from tensorshark.tui.widgets.numbers import figure
 
 
@@ -97,20 +97,6 @@ async def test_scrolling_by_key_and_wheel_keeps_the_place_across_layers(stage: A
         assert first() == 0
         x = row_of(capture, 1, "resid_post", 2, 2)
         assert f"{x[0]:.3f}" in bench.text().splitlines()[3] or f"{x[0]:.4f}" in bench.text().splitlines()[3]
-
-
-def test_massive_means_large_in_itself_and_beside_the_median() -> None:
-    row = np.full(576, 3.9)
-    row[507], row[3] = 24827.0, 3000.0
-    assert Numbers.of(row, median=3.9).massive == {507}
-    assert Numbers.of(np.array([90.0, 0.001]), median=0.001).massive == frozenset()
-    assert Numbers.of(row, median=3.9).order[:2].tolist() == [507, 3]
-
-
-def test_nan_and_infinity_are_kept_apart() -> None:
-    numbers = Numbers.of(np.array([np.nan, -np.inf, 2.0, np.nan]), median=1.0)
-    assert numbers.finite.tolist() == [2.0]
-    assert numbers.order.tolist() == [1, 2]
 
 
 async def test_nan_is_counted_and_seen(stage: Any, capture: Capture) -> None:

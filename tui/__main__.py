@@ -3,4 +3,4 @@
 from tensorshark.tui.cli import main
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

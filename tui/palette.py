@@ -170,7 +170,7 @@ DARK = Palette(
     blue="#62a6e6",
     violet="#b897dc",
     heat_low="#0f1f22",
-    heat_high="#0f8277",
+    heat_high="#0b6b62",
 )
 LIGHT = Palette(
     name="light",
@@ -181,7 +181,7 @@ LIGHT = Palette(
     text="#22262b",
     dim="#696d73",
     faint="#b4b5b2",
-    accent="#0b7f78",
+    accent="#08756e",
     on_accent="#ffffff",
     select="#b8e0da",
     rest="#dcefeb",

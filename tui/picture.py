@@ -2,14 +2,15 @@
 
     python -m tensorshark.tui.picture CAPTURE -o out.svg --size 160x46 --theme dark --keys "j j 3 ]"
 
-Keys are Textual's names, separated by spaces; `text:seq_len>5` types a text. The picture is taken when the
-capture was read and the panes have settled.
+Keys are Textual's names, separated by spaces; `'text:seq_len > 5'` types a text. The picture is taken when
+the capture was read and nothing on the screen changes any more.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +21,12 @@ from tensorshark.tui.palette import PALETTES
 
 WAIT = 20.0
 """Seconds for the capture to be opened and for each key to be answered; longer than any should take."""
+STILL = 1.0
+"""Seconds without a change after which a screen counts as finished."""
 
 
-async def take(path: Path, size: tuple[int, int], theme: str, keys: Sequence[str], pause: float = 1.0) -> str:
-    """Open the workbench on a capture, press keys, wait `pause` seconds, and return the screen as SVG."""
+async def take(path: Path, size: tuple[int, int], theme: str, keys: Sequence[str]) -> str:
+    """Open the workbench on a capture, press keys, wait until it is still, and return the screen as SVG."""
     app = Workbench(path, theme)
     async with app.run_test(size=size) as pilot:
         await settled(app)
@@ -31,9 +34,7 @@ async def take(path: Path, size: tuple[int, int], theme: str, keys: Sequence[str
             typed = key.removeprefix("text:")
             await pilot.press(*(typed if key.startswith("text:") else [key]))
             await settled(app)
-        await asyncio.sleep(pause)
-        await pilot.pause()
-        return app.export_screenshot(title=f"tensorshark {app.state.name}")
+        return await still(app)
 
 
 async def settled(app: Workbench) -> None:
@@ -43,6 +44,18 @@ async def settled(app: Workbench) -> None:
         if app.settled or app.return_code:
             return
     raise TensorsharkError(f"the workbench did not settle in {WAIT:.0f} s")
+
+
+async def still(app: Workbench) -> str:
+    """The screen as SVG, once it has not changed for STILL seconds: panes that compute have finished."""
+    before = ""
+    for _ in range(int(WAIT / STILL)):
+        await asyncio.sleep(STILL)
+        after = app.export_screenshot(title=f"tensorshark {app.state.name}")
+        if after == before:
+            break
+        before = after
+    return before
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--keys", default="", help="keys to press, e.g. 'j j 3 ]'")
     given = parser.parse_args(argv)
     try:
-        svg = asyncio.run(take(given.capture, _size(given.size), given.theme, given.keys.split()))
+        svg = asyncio.run(take(given.capture, _size(given.size), given.theme, shlex.split(given.keys)))
     except TensorsharkError as error:
         print(f"tensorshark: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from rich.segment import Segment
 from textual import events
 from textual.binding import Binding
 from textual.geometry import Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -17,7 +18,7 @@ from tensorshark.tui.cursor import Cursor
 from tensorshark.tui.messages import CursorMoved
 from tensorshark.tui.palette import Palette, palette_of
 from tensorshark.tui.panes.pane import Subject
-from tensorshark.tui.widgets.line import clip, fit
+from tensorshark.tui.widgets.line import clip, fit, width_of
 from tensorshark.tui.widgets.trace_tree import Node, tree
 
 
@@ -25,6 +26,12 @@ class Details(ScrollView, can_focus=True, inherit_bindings=False):
     """The tree. Moving to a layer, site or head moves the shared cursor."""
 
     DEFAULT_CSS = "Details { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }"
+
+    @dataclass
+    class Told(Message):
+        """The chosen line's value, where the tree has no room for all of it."""
+
+        value: str
 
     BINDINGS: ClassVar[list[Any]] = [
         Binding("up", "step(-1)", show=False),
@@ -115,6 +122,8 @@ class Details(ScrollView, can_focus=True, inherit_bindings=False):
         node = self.nodes[index]
         if node.goes and node.open is None:
             self.post_message(CursorMoved(replace(self.cursor, **dict(node.goes))))
+        if width_of(node.value) > self._rooms()[1]:
+            self.post_message(self.Told(node.value))
 
     def action_open(self) -> None:
         """Open the node, or step into it when it is open."""
@@ -185,18 +194,23 @@ class Details(ScrollView, can_focus=True, inherit_bindings=False):
             return Strip.blank(width, self.rich_style)
         node, here = self.nodes[index], index == self.index
         sign = " " if node.open is None else ("▾" if node.open else "▸")
-        names = max(15, min(22, width * 2 // 5))
+        names, values = self._rooms()
         name = fit(node.name, max(1, names - 3 - 2 * node.depth))
         strip = Strip(
             [
                 Segment(f" {'  ' * node.depth}{sign} ", palette.style("dim")),
                 Segment(f"{name} ", palette.style(node.color, bold=here)),
-                Segment(clip(node.value, max(0, width - names - 2)), palette.style("dim")),
+                Segment(clip(node.value, values), palette.style("dim")),
             ]
         )
         strip = strip.adjust_cell_length(width).apply_style(self.rich_style)
         ground = palette.selected if self.has_focus else palette.resting
         return Strip(Segment.apply_style(strip, None, ground)) if here else strip
+
+    def _rooms(self) -> tuple[int, int]:
+        """Cells for signs and names, and for values."""
+        names = max(15, min(22, self.size.width * 2 // 5))
+        return names, max(0, self.size.width - names - 2)
 
     def to_text(self) -> list[str]:
         """The lines on the screen, without the blanks at their ends."""

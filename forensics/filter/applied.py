@@ -66,7 +66,8 @@ class Applied(Value, frozen=True):
         make = self.function.cells
         assert make is not None, "indexed says so"
         for start, cells in source:
-            made = make(np.asarray(cells, np.float64)) if len(cells) else np.full(cells.shape[1], np.nan)
+            with np.errstate(all="ignore"):  # inf - inf and the mean of nothing are NaN, which is absent
+                made = make(np.asarray(cells, np.float64)) if len(cells) else np.full(cells.shape[1], np.nan)
             yield start, np.atleast_2d(made)
 
     def mask(self, reader: Reader, relation: Relation, quantifier: Quantifier) -> Bools:
@@ -87,6 +88,7 @@ class Applied(Value, frozen=True):
         if not self.function.reduces:
             return [self.function.of(value) for value in values]
         if self.function.takes == "number":
-            made = float(self.function.of(np.asarray(values, np.float64)))
+            with np.errstate(all="ignore"):
+                made = float(self.function.of(np.asarray(values, np.float64)))
             return [] if np.isnan(made) else [made]
         return [self.function.of(values)]

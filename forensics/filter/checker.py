@@ -89,7 +89,7 @@ class Checker:
         quantifier = quantifier or strict or ("all" if operator == "!=" else "any")
         if operator in _SEARCHES:
             return Comparison(value, self.constants.searched(value, operator, node.said, right), quantifier)
-        if isinstance(right, LITERALS) or value.type == "severity":
+        if isinstance(right, LITERALS) or value.type in ("severity", "time"):
             return Comparison(value, self.constants.relation(value, operator, right, node.said), quantifier)
         if isinstance(right, tree.Field) and value.type == "text" and fields.find(right.name) is None:
             raise self.error(f"text needs quotes: {fields.quote(self.complaint.said(right))}", right.place)

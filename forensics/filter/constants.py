@@ -15,6 +15,7 @@ from tensorshark.forensics.filter.relations import (
     Range,
     Relation,
     Severity,
+    Stretch,
 )
 from tensorshark.traces.errors import FilterError
 
@@ -52,7 +53,7 @@ class Constants:
             start, stop = self.date(item.low), self.date(item.high)
             shown = f"{self.complaint.said(item.low)} to {self.complaint.said(item.high)}"
             self.check_range(start.start > stop.start, item)
-            return During("==", start.start, stop.stop, shown)
+            return Stretch("==", start.start, stop.stop, shown)
         if value.type != "number":
             raise self.error(f"{A_TYPE[value.type]} has no ranges; list the members", item.place)
         low, high = self.number(item.low), self.number(item.high)
@@ -108,7 +109,9 @@ class Constants:
             if found := dates.date(node.value):
                 return tree.Date(node.place, *found)
         if not isinstance(node, tree.Date):
-            raise self.error("a time is compared with a date: 2026-08-01 or 2026-08-01T10:30", node.place)
+            typing = self.complaint.ends(node.place) and set(self.complaint.said(node)) <= set("0123456789-")
+            reason = "a time is compared with a date: 2026-08-01 or 2026-08-01T10:30"
+            raise self.error(reason, node.place, typing)
         return node
 
     def severity(self, node: tree.Expression) -> str:

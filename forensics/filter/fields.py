@@ -64,28 +64,32 @@ def _column(name: str, type: Type, unit: str, help: str, example: str, noun: str
 
 
 _PLACES = {
-    "resid_pre": "residual {} before",
-    "attn_out": "attention output {} in",
-    "mlp_out": "MLP output {} in",
-    "resid_post": "residual {} after",
+    "resid_pre": ("residual", "before"),
+    "attn_out": ("attention output", "in"),
+    "mlp_out": ("MLP output", "in"),
+    "resid_post": ("residual", "after"),
 }
-"""Site -> how a sentence names a quantity there; the layer follows."""
+"""Site -> how a sentence names it, and what stands before the layer."""
+_QUANTITIES = {"norm": "{} norm", "absmax": "largest {} magnitude"}
+_ATTENTION = {
+    "entropy": "attention entropy",
+    "entropy_rest": "attention entropy without the first token",
+    "sink": "attention on the first token",
+}
 _THRESHOLDS = {"norm": 120, "absmax": 50}
 
 
 def _signals() -> Iterator[FieldInfo]:
     """One field per statistic that captures take; `traces.sites` knows which."""
-    for site in sites.DEFAULT_SITES:
+    for site, (adjective, before) in _PLACES.items():
         for stat, means in sites.RESIDUAL_STATS.items():
-            name, noun = f"{site}.{stat}", "norm" if stat == "norm" else means
-            help = f"{means} of {site}: {sites.SITES[site].help}"
-            example = f"{name}#12[-1] > {_THRESHOLDS.get(stat, 1)}"
-            yield _signal(name, "", help, example, _PLACES[site].format(noun))
+            name, help = f"{site}.{stat}", f"{means} of {site}: {sites.SITES[site].help}"
+            noun = f"{_QUANTITIES[stat].format(adjective)} {before}"
+            yield _signal(name, "", help, f"{name}#12[-1] > {_THRESHOLDS[stat]}", noun)
     for stat, means in sites.ATTENTION_STATS.items():
-        name, unit = f"{sites.ATTENTION}.{stat}", "nats" if "nats" in means else ""
-        nouns = {"entropy": "attention entropy", "entropy_rest": "attention entropy without the first token"}
-        noun = nouns.get(stat, "attention on the first token") + " in"
-        yield _signal(name, unit, means, f"all({name}#[20-29]:3[-1]) < 0.5", noun)
+        name, help = f"{sites.ATTENTION}.{stat}", means.removesuffix(", in nats")
+        unit = "nats" if stat.startswith("entropy") else ""
+        yield _signal(name, unit, help, f"all({name}#[20-29]:3[-1]) < 0.5", f"{_ATTENTION[stat]} in")
 
 
 def _signal(name: str, unit: str, help: str, example: str, noun: str) -> FieldInfo:

@@ -38,21 +38,20 @@ class Function(msgspec.Struct, frozen=True):
     """The same for float64 (cell, trace), NaN where absent: (trace,), or (cell, trace) unless it reduces."""
 
 
-def _mean(cells: Floats) -> Floats:
-    present = ~np.isnan(cells)
-    count = present.sum(axis=0)
-    total = np.where(present, cells, 0.0).sum(axis=0)
-    means: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return means
-
-
 def _sum(cells: Floats) -> Floats:
     present = ~np.isnan(cells)
-    return np.where(present.any(axis=0), np.where(present, cells, 0.0).sum(axis=0), np.nan)
+    total = np.where(present, cells, 0.0).sum(axis=0)
+    return np.where(present.any(axis=0), total, np.nan)
+
+
+def _mean(cells: Floats) -> Floats:
+    return np.divide(_sum(cells), (~np.isnan(cells)).sum(axis=0))
 
 
 def _std(cells: Floats) -> Floats:
-    return np.sqrt(_mean((cells - _mean(cells)) ** 2))
+    present = ~np.isnan(cells)
+    squares = np.where(present, (cells - _mean(cells)) ** 2, 0.0)  # NaN for an infinite cell, and then in all
+    return np.sqrt(np.divide(squares.sum(axis=0), present.sum(axis=0)))
 
 
 def _number(

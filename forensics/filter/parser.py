@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tensorshark.forensics.filter import builder, lalr, tree
+from tensorshark.forensics.filter import builder, fields, lalr, tree
+from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
 from tensorshark.traces.errors import FilterError
 from tensorshark.traces.text import safe_text
 
@@ -27,7 +28,8 @@ _OPENERS = {"_RPAR": "(", "_RBRACE": "{", "_RSQB": "["}
 
 _OPENS_QUOTE = re.compile(r"\.?[\"']")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_BEGUN = ("=", "&", "|", "^", ".", "$", "${", "label.")
+_DATE_BEGUN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+-]*$")
+_BEGUN = ("=", "!", "&", "|", "^", ".", "$", "${", "label.")
 """What a person types on the way to something longer."""
 
 
@@ -69,7 +71,8 @@ def _explained(stuck: lalr.Stuck, text: str) -> FilterError:
     if token.terminal == lalr.END:
         return FilterError(f"unfinished: expected {wanted}", text, len(text.rstrip()), 1, incomplete=True)
     words = {word for word, terminal in lalr.tables().words.items() if terminal in stuck.accepts}
-    typing = rest in _BEGUN or any(word.startswith(rest) for word in words)
+    typing = rest in _BEGUN or any(word.startswith(rest) for word in words) or _begun(rest, stuck.accepts)
+    typing = typing or _DATE_BEGUN.search(text) is not None
     length = len(said)
     if token.terminal == "" and _OPENS_QUOTE.match(rest):
         reason, length, typing = "the quote is not closed", len(rest), True
@@ -86,6 +89,12 @@ def _explained(stuck: lalr.Stuck, text: str) -> FilterError:
     else:
         reason = f"{safe_text(said, 40)} is unexpected here; expected {wanted}"
     return FilterError(reason, text, column, length, typing)
+
+
+def _begun(word: str, accepts: set[str]) -> bool:
+    """True for `ne` where a name may stand: a word of the language, and the beginning of `next.p`."""
+    functions = any(name.startswith(word) for name in (*FUNCTIONS, *PREDICATES))
+    return "NAME" in accepts and (functions or fields.begins(word))
 
 
 def _wanted(accepts: set[str]) -> str:

@@ -142,6 +142,13 @@ class During(Relation, frozen=True):
         return f"{_WHEN[self.operator][negated]} {self.shown}"
 
 
+class Stretch(During, frozen=True):
+    """From one date to another, both included: a member of a set."""
+
+    def words(self, negated: bool = False) -> str:
+        return f"{'is not' if negated else 'is'} from {self.shown}"
+
+
 class Severity(Relation, frozen=True):
     """A comparison with `note`, `warn` or `error`, in that order. Any other severity is below them."""
 

@@ -25,23 +25,48 @@ def dump() -> str:
     parser = lark.Lark(GRAMMAR.read_text("utf-8"), parser="lalr", start="filter", maybe_placeholders=False)
     data, memo = parser.memo_serialize([TerminalDef, Rule])
     table = data["parser"]["parser"]
-    rules = {key: rule for key, rule in memo.items() if rule["__type__"] == "Rule"}
-    places = {key: place for place, key in enumerate(rules)}
-    states = [
-        _row({table["tokens"][token]: action for token, action in actions.items()}, places)
-        for _, actions in sorted(table["states"].items())
-    ]
+    rules = {key: _made_of(rule) for key, rule in memo.items() if rule["__type__"] == "Rule"}
+    listed = sorted(rules.values())
+    places = {key: listed.index(rule) for key, rule in rules.items()}
+    rows = {
+        state: _row({table["tokens"][token]: action for token, action in actions.items()}, places)
+        for state, actions in table["states"].items()
+    }
+    numbers = _numbers(rows, table["start_states"]["filter"])
     ignored = data["parser"]["lexer_conf"]["ignore"]
     scanner, words = _scanner([terminal for terminal in parser.terminals if terminal.name not in ignored])
     made = {
         "scanner": scanner,
         "words": words,
-        "rules": [[rule["origin"]["name"], len(rule["expansion"])] for rule in rules.values()],
-        "states": states,
-        "start": table["start_states"]["filter"],
-        "end": table["end_states"]["filter"],
+        "rules": [[origin, len(parts)] for origin, parts in listed],
+        "states": [_renumbered(rows[state], numbers) for state in numbers],
+        "start": numbers[table["start_states"]["filter"]],
+        "end": numbers[table["end_states"]["filter"]],
     }
     return json.dumps(made, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+def _made_of(rule: dict[str, Any]) -> tuple[str, list[str]]:
+    """What a rule makes, and of which symbols."""
+    return rule["origin"]["name"], [symbol["name"] for symbol in rule["expansion"]]
+
+
+def _numbers(rows: dict[int, dict[str, int] | int], start: int) -> dict[int, int]:
+    """lark's number of each state -> ours, by the order in which they are met: lark's vary with each run."""
+    numbers = {start: 0}
+    for state in iter(met := [start]):  # which grows while it is walked
+        row = rows[state]
+        for _, action in sorted(row.items()) if isinstance(row, dict) else ():
+            if action >= 0 and action not in numbers:
+                numbers[action] = len(numbers)
+                met.append(action)
+    return numbers
+
+
+def _renumbered(row: dict[str, int] | int, numbers: dict[int, int]) -> dict[str, int] | int:
+    if isinstance(row, int):
+        return row
+    return {symbol: numbers[action] if action >= 0 else action for symbol, action in row.items()}
 
 
 def _row(actions: dict[str, Any], places: dict[int, int]) -> dict[str, int] | int:

@@ -1,0 +1,121 @@
+"""docs/filter.md, made from the tables of fields and functions.
+
+    python -m tensorshark.forensics.filter.docs        writes docs/filter.md of the checkout anew
+
+A test says when the page is stale, and runs every filter on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tensorshark.forensics.filter.builder import MAX_DEPTH, MAX_TERMS, UNITS
+from tensorshark.forensics.filter.display import parse
+from tensorshark.forensics.filter.fields import FIELDS, PLANNED, SELECTORS, FieldInfo
+from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
+from tensorshark.forensics.filter.functions import PLANNED as PLANNED_FUNCTIONS
+from tensorshark.forensics.filter.parser import MAX_TEXT
+
+TEMPLATE = Path(__file__).with_name("page.md")
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "filter.md"
+
+LATER = (
+    "max(resid_post.norm#20) / resid_post.norm#20[-1] > 50",
+    "any(l, p: resid_post.norm#l[p] > 900 && attn.entropy#l[p] < 0.2)",
+    "cos(resid_post#12[-1], $resid_post#12[-1]) > 0.9",
+    'lens.top#20[-1] == " Paris" and lens.rank#29[-1] <= 3',
+    "mark.suspect and not has(label.reviewed)",
+    "resid_post.norm#12[-1] > 3sigma",
+    'token[-1] == t" Paris"',
+    "${loud(12)}",
+)
+"""Filters that the grammar reads and that are not answered yet; a test asks each of them."""
+
+SHOWN = {
+    "first": (
+        'label.category == "injection" and resid_post.norm#12[-1] > 90',
+        'prompt contains "ignore previous" or prompt matches r"(?i)\\bDAN\\b"',
+    ),
+    "axes": (
+        "resid_post.norm#[8-12][-1] > 120",
+        "all(attn.entropy#[20-29]:3[-1]) < 0.5",
+        "resid_post.absmax#-1[response] > 1.5k",
+        "max(resid_post.norm#20[prompt]) > 900",
+    ),
+    "comparisons": (
+        'label.category != "injection"',
+        'not label.category == "injection"',
+        "not has(label.reviewed)",
+        "seq_len in {5..40, 128}",
+        "resid_post.norm#20[-1] > resid_post.norm#12[-1]",
+    ),
+    "operators": (
+        "40 < seq_len <= 80",
+        "time in {2026-08-01..2026-08-07}",
+        "expert.severity >= warn and not bos",
+        'next.token in {" Paris", " London"} xor next.p < 0.1',
+    ),
+}
+"""Place on the page -> filters that stand there, each followed by what it says in words."""
+
+
+def page() -> str:
+    """The text of docs/filter.md: page.md with the tables in the places of their names."""
+    text = TEMPLATE.read_text("utf-8")
+    for name, filters in SHOWN.items():
+        text = text.replace(f"@{name}@", _block(*filters))
+    numbers = {"characters": f"{MAX_TEXT:,}", "terms": str(MAX_TERMS), "levels": str(MAX_DEPTH)}
+    units = ", ".join(f"`{unit}`" for unit in UNITS if unit)
+    tables = {"fields": _fields(), "functions": _functions(), "later": _later(), "units": [units]}
+    for name, lines in tables.items():
+        text = text.replace(f"@{name}@", "\n".join(lines))
+    for name, number in numbers.items():
+        text = text.replace(f"@{name}@", number)
+    return text
+
+
+def examples() -> list[str]:
+    """Every filter on the page that is answered."""
+    rows = [*(info.example for info in FIELDS), *(function.example for function in FUNCTIONS.values())]
+    return [*rows, *(filter for filters in SHOWN.values() for filter in filters)]
+
+
+def _block(*filters: str) -> str:
+    """Filters, each followed by what it says in words."""
+    return "\n".join(f"    {filter}\n\n{parse(filter).words()}\n" for filter in filters).rstrip()
+
+
+def _fields() -> Iterator[str]:
+    yield "| field | type | axes | unit | meaning | example |"
+    yield "|---|---|---|---|---|---|"
+    for info in FIELDS:
+        example = info.example.replace("|", r"\|")
+        yield f"| `{info.name}` | {info.type} | {_axes(info)} | {info.unit} | {info.help} | `{example}` |"
+
+
+def _axes(info: FieldInfo) -> str:
+    written = {"layer": "#layer", "head": ":head", "pos": "[pos]"}
+    assert written.keys() == SELECTORS.keys()
+    return " ".join(f"`{written[axis]}`" for axis in info.axes)
+
+
+def _functions() -> Iterator[str]:
+    yield "| function | of | meaning | example |"
+    yield "|---|---|---|---|"
+    for name, help in PREDICATES.items():
+        yield f"| `{name}(…)` | any field | {help} | `{name}(label.category)` |"
+    for function in FUNCTIONS.values():
+        of = "anything" if function.takes == "any" else function.takes
+        yield f"| `{function.name}(…)` | {of} | {function.help} | `{function.example}` |"
+
+
+def _later() -> Iterator[str]:
+    yield from (f"    {filter}" for filter in LATER)
+    families = ", ".join(f"`{name}.*`" for name in PLANNED)
+    functions = ", ".join(f"`{name}`" for name in sorted(PLANNED_FUNCTIONS))
+    yield f"\nFields: {families}, and those that analyzers make. Functions: {functions}."
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")

@@ -33,7 +33,7 @@ class Prompt:
     """(role, content) of each turn; rendered with the model's chat template."""
     labels: dict[str, str] = field(default_factory=dict)
     where: str = ""
-    """`corpus.jsonl:12`, for messages about this prompt."""
+    """`corpus.jsonl:12`, for messages about this prompt: safe to show."""
 
 
 def read_prompts(source: Path | IO[bytes], kind: str, name: str, labels: dict[str, str]) -> Iterator[Prompt]:
@@ -54,14 +54,16 @@ def read_prompts(source: Path | IO[bytes], kind: str, name: str, labels: dict[st
         yield replace(prompt, labels=labels | prompt.labels)
 
 
-def kind_of(name: str) -> str:
-    """`txt`, `jsonl` or `csv` by the file's ending. UsageError for another ending."""
+def kind_of(name: str, otherwise: str | None = None) -> str:
+    """`txt`, `jsonl` or `csv` by the file's ending; UsageError for another ending and no `otherwise`."""
     ending = Path(name).suffix.lower().lstrip(".")
+    if ending in FORMATS:
+        return ending
+    if otherwise is not None:
+        return otherwise
     if ending == "json":
         raise UsageError(f"{safe_text(name)}: one JSON object a line is needed; call it .jsonl")
-    if ending not in FORMATS:
-        raise UsageError(f"{safe_text(name)}: not .txt, .jsonl or .csv; say which with --format")
-    return ending
+    raise UsageError(f"{safe_text(name)}: not .txt, .jsonl or .csv; say which with --format")
 
 
 def checked_text(text: str, what: str) -> str:

@@ -203,7 +203,7 @@ def _prompts(
         yield Prompt(checked_text(text, f"--prompt {number}"), labels=labels, where=f"--prompt {number}")
     for name in files:
         if name != "-":
-            yield from read_prompts(Path(name), form or kind_of(name), name, labels)
+            yield from read_prompts(Path(name), kind_of(name, form), name, labels)
         elif form is None:
             raise UsageError("-i - reads stdin: say what it holds with --format txt, jsonl or csv")
         else:
@@ -270,7 +270,7 @@ def _of_plain(stored: int, plain: int) -> str:
 
 def _say_failures(failed: Sequence[str]) -> int:
     for reason in failed[:SHOWN_FAILURES]:
-        output.note(f"not captured: {safe_text(reason)}")
+        output.note(f"not captured: {reason}")
     if len(failed) > SHOWN_FAILURES:
         output.note(f"not captured: {len(failed) - SHOWN_FAILURES:,} more; --json has them all")
     return 1 if failed else 0

@@ -14,10 +14,11 @@ import torch
 from tensorshark.forensics.capture.forward import Recorder, Row
 from tensorshark.forensics.capture.layout import block_modules
 from tensorshark.forensics.capture.loading import LoadedModel
+from tensorshark.forensics.capture.tiny import ARCHITECTURES
 from tensorshark.traces.sites import ATTENTION, DEFAULT_SITES, SITES
 from tensorshark.traces.tensors import split
 
-from .conftest import ARCHITECTURES, loaded
+from .conftest import loaded
 
 pytestmark = pytest.mark.model
 

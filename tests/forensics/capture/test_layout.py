@@ -10,9 +10,10 @@ import torch
 
 from tensorshark.forensics.capture.forward import Recorder
 from tensorshark.forensics.capture.layout import KNOWN, from_bridge, layout_of
+from tensorshark.forensics.capture.tiny import ARCHITECTURES, CONFIGS
 from tensorshark.traces.errors import UsageError
 
-from .conftest import ARCHITECTURES, CONFIGS, loaded
+from .conftest import loaded
 
 pytestmark = pytest.mark.model
 

@@ -103,6 +103,8 @@ def test_files(tmp_path: Path) -> None:
 
 def test_kinds() -> None:
     assert [kind_of(name) for name in ("a.txt", "b.JSONL", "x/c.csv")] == ["txt", "jsonl", "csv"]
+    assert kind_of("prompts", "csv") == "csv"
+    assert kind_of("prompts.txt", "csv") == "txt"
     with pytest.raises(UsageError, match=r"call it \.jsonl"):
         kind_of("a.json")
     with pytest.raises(UsageError, match="say which with --format"):

@@ -11,10 +11,11 @@ import pytest
 from tensorshark.forensics.capture.loading import LoadedModel
 from tensorshark.forensics.capture.prompts import Prompt
 from tensorshark.forensics.capture.settings import CaptureSettings
+from tensorshark.forensics.capture.tiny import write_tiny_model
 from tensorshark.forensics.capture.tokens import Prepared, Refused, Tokens, vocabulary
 from tensorshark.traces.errors import UsageError
 
-from .conftest import loaded, write_model
+from .conftest import loaded
 
 pytestmark = pytest.mark.model
 
@@ -35,7 +36,7 @@ def ids(model: LoadedModel, prompt: Prompt, **settings: Any) -> list[int]:
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """The same model with a tokenizer that adds a BOS token to plain text, and with one that does not."""
     top = tmp_path_factory.mktemp("tokens")
-    return {adds: write_model(top / str(adds), "llama", adds_bos=adds) for adds in (False, True)}
+    return {adds: write_tiny_model(top / str(adds), "llama", adds_bos=adds) for adds in (False, True)}
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_an_expert_says_where_auto_and_always_differ(plain: LoadedModel, adding:
 
 
 def test_always_needs_a_bos_token(tmp_path: Path, home: Path) -> None:
-    model = loaded(write_model(tmp_path / "m", "llama"))
+    model = loaded(write_tiny_model(tmp_path / "m", "llama"))
     model.tokenizer.bos_token = None
     with pytest.raises(UsageError, match="has no BOS token; use --bos auto"):
         prepare(model, Prompt("Hi"), bos="always")
@@ -136,7 +137,7 @@ def test_spans_are_the_turns(plain: LoadedModel) -> None:
 
 def test_spans_move_with_an_added_bos(tmp_path: Path, home: Path) -> None:
     template = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
-    model = loaded(write_model(tmp_path / "m", "llama", template=template))
+    model = loaded(write_tiny_model(tmp_path / "m", "llama", template=template))
     [prepared] = prepare(model, Prompt(messages=CHAT), bos="always")
     assert isinstance(prepared, Prepared) and prepared.bos_added
     span = next(span for span in prepared.spans if span.name == "assistant")
@@ -163,7 +164,7 @@ def test_what_cannot_be_captured_is_refused_and_the_others_go_on(plain: LoadedMo
 
 
 def test_messages_need_a_template(tmp_path: Path, home: Path) -> None:
-    model = loaded(write_model(tmp_path / "m", "llama", template=None))
+    model = loaded(write_tiny_model(tmp_path / "m", "llama", template=None))
     [refused] = prepare(model, Prompt(messages=CHAT))
     assert isinstance(refused, Refused) and "no chat template" in refused.reason
     with pytest.raises(UsageError, match="has no chat template"):

@@ -13,10 +13,11 @@ import torch
 from tensorshark.forensics import lens as logit_lens
 from tensorshark.forensics.capture.forward import Recorder
 from tensorshark.forensics.capture.loading import LoadedModel
+from tensorshark.forensics.capture.tiny import CONFIGS
 from tensorshark.forensics.capture.unembed import export
 from tensorshark.traces.sites import SITES
 
-from .conftest import CONFIGS, loaded
+from .conftest import loaded
 
 pytestmark = pytest.mark.model
 

@@ -241,12 +241,12 @@ def intruders() -> Callable[[bytes], list[str]]:
 
 @pytest.fixture(scope="session")
 def hostile_capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A capture whose prompts, tokens, labels, next tokens and vocabulary are all hostile."""
+    """A capture whose name, prompts, tokens, labels, next tokens and vocabulary are all hostile."""
     folder = tmp_path_factory.mktemp("hostile")
     texts = list(HOSTILE.values())
     plain = write_synthetic(folder / "plain.tshark", traces=1)
     record, lens = plain.model("synthetic"), plain.lens("synthetic")
-    capture = Capture.create(folder / "hostile.tshark")
+    capture = Capture.create(folder / "h\x1b]0;PWNED\x07[b]\u202e\n[@click=app.quit].tshark")
     capture.add_model(record, lens, [texts[token % len(texts)] for token in range(record.vocab)])
     labels = [{"category": text[:200], "kind": name} for name, text in HOSTILE.items()]
     append_synthetic(capture, traces=len(texts), prompts=texts, labels=labels)

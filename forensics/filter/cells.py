@@ -100,7 +100,7 @@ class TokenId(_Opened, frozen=True):
         if self.tier == Tier.TRACE:
             yield from super().read(reader, numbers)
             return
-        query = "SELECT row, token_ids FROM traces WHERE damaged = 0"
+        query = "SELECT row, token_ids FROM tokens WHERE 1"
         for number, data in reader.rows(query, [], numbers):
             ids = np.frombuffer(data, "<i4")
             yield number, ids[self.pick(POS).indices(len(ids))]

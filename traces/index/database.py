@@ -37,15 +37,21 @@ CREATE TABLE traces(
     next_token TEXT,
     next_p REAL,
     expert TEXT NOT NULL,           -- highest severity, or empty
-    labels TEXT NOT NULL,           -- JSON object, for display; to search, use the table
-    token_ids BLOB NOT NULL,        -- int32, little-endian
-    prompt BLOB NOT NULL            -- UTF-8, at most CLIP characters
+    labels TEXT NOT NULL            -- JSON object, for display; to search, use the table
 );
 CREATE INDEX traces_time ON traces(captured_at);
-CREATE INDEX traces_length ON traces(damaged, seq_len);  -- each covers the condition that goes with it
-CREATE INDEX traces_model ON traces(damaged, model);
+CREATE INDEX traces_length ON traces(seq_len, damaged);  -- with what its condition also asks; `damaged`
+CREATE INDEX traces_model ON traces(model, damaged);     -- first would be taken for every query there is
 CREATE INDEX traces_next ON traces(next_token, next_id);
 CREATE INDEX traces_next_p ON traces(next_p, next_id);
+CREATE TABLE prompts(               -- apart, so that a row is small; none where the trace is damaged
+    row INTEGER PRIMARY KEY,
+    prompt BLOB NOT NULL            -- UTF-8, at most CLIP characters
+);
+CREATE TABLE tokens(                -- likewise
+    row INTEGER PRIMARY KEY,
+    token_ids BLOB NOT NULL         -- int32, little-endian
+);
 CREATE TABLE texts(                 -- only rows whose prompt is longer, or whose text is not the prompt
     row INTEGER PRIMARY KEY,
     prompt BLOB NOT NULL,

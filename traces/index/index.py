@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 _PAGE = 500
 """Numbers per query."""
 _ROW = """SELECT row, id, model, captured_at, seq_len, labels, prompt, next_token, next_p, expert, bytes
-          FROM traces WHERE """
+          FROM traces LEFT JOIN prompts USING (row) WHERE """
 _TEXT = {
-    field: f"""SELECT row, coalesce(texts.{field}, traces.prompt)
-               FROM traces LEFT JOIN texts USING (row) WHERE damaged = 0 AND """
+    field: f"""SELECT row, coalesce(texts.{field}, prompts.prompt)
+               FROM prompts LEFT JOIN texts USING (row) WHERE """
     for field in ("prompt", "text")
 }
 _CONTAINING = {
-    field: f"""SELECT row FROM traces LEFT JOIN texts USING (row) WHERE damaged = 0
-               AND instr(coalesce(texts.{field}, traces.prompt), CAST(? AS BLOB)) > 0"""
+    field: f"""SELECT row FROM prompts LEFT JOIN texts USING (row)
+               WHERE instr(coalesce(texts.{field}, prompts.prompt), CAST(? AS BLOB)) > 0"""
     for field in ("prompt", "text")
 }
 _TRIGRAM = 3
@@ -279,7 +279,7 @@ def _trace_row(row: tuple[Any, ...], norms: list[float], entropy: float) -> Trac
         captured_at=captured_at,
         seq_len=seq_len,
         labels=_LABELS.decode(labels),
-        prompt=prompt.decode(),
+        prompt=prompt.decode() if prompt else "",
         next_token=next_token,
         next_p=next_p,
         norms=norms,

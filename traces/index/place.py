@@ -34,7 +34,7 @@ import platformdirs
 from tensorshark.traces.errors import TensorsharkError
 from tensorshark.traces.files import FOLDER_MODE, make_dir, read_file, replace_file, write_file
 
-VERSION = 1
+VERSION = 2
 """Of everything inside a generation; another version is rebuilt, never migrated."""
 
 _GENERATION = re.compile(r"g[0-9a-f]{16}")

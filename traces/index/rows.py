@@ -138,12 +138,22 @@ def append(
     first = count(connection) + 1
     numbered = list(enumerate(rows, first))
     connection.executemany(
-        f"INSERT INTO traces VALUES ({','.join('?' * 21)})", (_row(number, row) for number, row in numbered)
+        f"INSERT INTO traces VALUES ({','.join('?' * 19)})", (_row(number, row) for number, row in numbered)
     )
-    whole = [(number, row) for number, row in numbered if len(row.prompt) > CLIP or row.text != row.prompt]
+    whole = [(number, row) for number, row in numbered if not row.damaged]
+    connection.executemany(
+        "INSERT INTO prompts VALUES (?, ?)", ((number, row.prompt[:CLIP].encode()) for number, row in whole)
+    )
+    connection.executemany(
+        "INSERT INTO tokens VALUES (?, ?)", ((number, _token_bytes(row.token_ids)) for number, row in whole)
+    )
     connection.executemany(
         "INSERT INTO texts VALUES (?, ?, ?)",
-        ((number, row.prompt.encode(), row.text.encode()) for number, row in whole),
+        (
+            (number, row.prompt.encode(), row.text.encode())
+            for number, row in whole
+            if len(row.prompt) > CLIP or row.text != row.prompt
+        ),
     )
     labels = sorted((key, value, number) for number, row in numbered for key, value in row.labels.items())
     connection.executemany("INSERT INTO labels VALUES (?, ?, ?)", labels)
@@ -155,7 +165,7 @@ def append(
     if has_trigrams(connection):
         connection.executemany(
             "INSERT INTO trigrams(rowid, prompt, text) VALUES (?, ?, ?)",
-            ((number, *_searched(row.prompt, row.text)) for number, row in numbered),
+            ((number, *_searched(row.prompt, row.text)) for number, row in whole),
         )
     return store.append(connection, first - 1, values, len(rows))
 
@@ -163,8 +173,8 @@ def append(
 def truncate(connection: sqlite3.Connection, store: Store, keep: int) -> list[Path]:
     """Forget all rows after the first `keep`, inside a transaction; returns column files to remove."""
     if has_trigrams(connection):
-        query = """SELECT row, coalesce(texts.prompt, traces.prompt), coalesce(texts.text, traces.prompt)
-            FROM traces LEFT JOIN texts USING (row) WHERE row > ?"""
+        query = """SELECT row, coalesce(texts.prompt, prompts.prompt), coalesce(texts.text, prompts.prompt)
+            FROM prompts LEFT JOIN texts USING (row) WHERE row > ?"""
         connection.executemany(
             "INSERT INTO trigrams(trigrams, rowid, prompt, text) VALUES ('delete', ?, ?, ?)",
             (
@@ -175,7 +185,7 @@ def truncate(connection: sqlite3.Connection, store: Store, keep: int) -> list[Pa
     gone = connection.execute("SELECT key, value FROM labels WHERE row > ?", (keep,)).fetchall()
     _count_labels(connection, gone, -1)
     connection.execute("DELETE FROM label_keys WHERE count = 0")
-    for table in ("traces", "texts", "labels", "experts"):
+    for table in ("traces", "prompts", "tokens", "texts", "labels", "experts"):
         connection.execute(f"DELETE FROM {table} WHERE row > ?", (keep,))
     return store.truncate(connection, keep)
 
@@ -213,8 +223,6 @@ def _row(number: int, row: Indexed) -> tuple[object, ...]:
         row.next_p,
         severity,
         msgspec.json.encode(row.labels).decode(),
-        _token_bytes(row.token_ids),
-        row.prompt[:CLIP].encode(),
     )
 
 

@@ -298,6 +298,23 @@ def test_no_transaction_stays_open_between_questions(capture: Capture) -> None:
         assert log.stat().st_size == 0  # a reader inside a transaction would have kept it
 
 
+@pytest.mark.parametrize(
+    ("sql", "way"),
+    [
+        ("SELECT row, labels FROM traces WHERE damaged = 0 AND row IN (1, 2, 3)", "PRIMARY KEY"),
+        ("SELECT row FROM traces WHERE damaged = 0 AND seq_len > 3", "COVERING INDEX"),
+        ("SELECT row FROM traces WHERE damaged = 0 AND model = 'm'", "COVERING INDEX"),
+        ("SELECT row FROM traces WHERE next_id IS NOT NULL AND next_token = 'x'", "COVERING INDEX"),
+        ("SELECT row FROM traces ORDER BY captured_at, row", "COVERING INDEX"),
+        ("SELECT row FROM labels WHERE key = 'k' AND value = 'v'", "PRIMARY KEY"),
+    ],
+)
+def test_common_questions_scan_no_rows(capture: Capture, sql: str, way: str) -> None:
+    with Index.open(capture) as index:
+        plan = " ".join(str(row[3]) for row in index.query("EXPLAIN QUERY PLAN " + sql))
+        assert way in plan
+
+
 def test_a_filled_index_grows_over_many_blocks(tmp_path: Path) -> None:
     """The path that benches take; values cross block borders and blocks grow."""
     count, step = BLOCK + 5000, 7000

@@ -1,4 +1,4 @@
-"""The demo corpus is what the README says: six labelled categories, several lengths and scripts, some hostile."""
+"""The demo corpus is what the README says: six labelled categories, many lengths and scripts, hostility."""
 
 from __future__ import annotations
 

@@ -111,7 +111,8 @@ class _Builder:
         *words, members = branch.children
         said = tree.Place(words[0].start, words[-1].stop)
         items = tuple(self.expression(item) for item in members.children)
-        return lambda left: tree.Within(left.place.to(place), left, len(words) == 2, said, items)
+        where = _place(members)
+        return lambda left: tree.Within(left.place.to(place), left, len(words) == 2, said, where, items)
 
     def item(self, branch: Branch, place: tree.Place) -> tree.Item:
         self.count(place)

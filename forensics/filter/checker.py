@@ -99,7 +99,7 @@ class Checker:
         """`in {…}`: one value is one of the members. `not in {…}`: there is a value, and none is."""
         value, quantifier = self.subject(node.left)
         if not node.items:
-            raise self.error("an empty set holds nothing", tree.Place(node.said.stop, node.place.stop))
+            raise self.error("an empty set holds nothing", node.set)
         members = tuple(self.constants.member(value, item) for item in node.items)
         relation = OneOf(members, outside=node.negated)
         return Comparison(value, relation, quantifier or ("all" if node.negated else "any"))

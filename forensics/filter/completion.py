@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from tensorshark.forensics.filter.fields import SELECTORS, SEVERITIES, FieldInfo, fields, find, quote
+from tensorshark.forensics.filter.fields import SELECTORS, SEVERITIES, FieldInfo, Type, fields, find, quote
 from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Kind = Literal["field", "value", "operator", "function", "keyword", "span"]
 MOST = 50
 """Completions at a time."""
 
-OPERATORS = {
+OPERATORS: dict[Type, tuple[str, ...]] = {
     "text": ("==", "!=", "contains", "matches", "in"),
     "number": (">", "<", ">=", "<=", "==", "!=", "in"),
     "time": (">=", "<", "==", "in"),
@@ -36,10 +36,12 @@ OPERATORS = {
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*$")
 _LABEL = re.compile(r"(label\.(?:\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?))$", re.DOTALL)
 _QUOTED = re.compile(r"r?[\"']")
-_LAST_FIELD = re.compile(
-    r"(label\.\"(?:\\.|[^\"\\])*\"|[A-Za-z_][A-Za-z0-9_.]*)"  # a name
-    r"((?:[#:](?:-?[0-9]+|\[[^\]]*\]))*(?:\[[^\]]*\])?)\s*\)?\s*"  # its selections
-    r"(==|!=|===|!==|<=|>=|<|>|~|contains|matches|eq|ne|(?:not\s+)?in\s*\{[^}]*)?\s*$"
+_SUBJECT = re.compile(
+    r"(?:(?P<function>[a-z]+)\(\s*)?"
+    r"(?P<field>label\.\"(?:\\.|[^\"\\])*\"|[A-Za-z_][A-Za-z0-9_.]*)"
+    r"(?:[#:](?:-?[0-9]+|\[[^\]]*\]))*(?:\[[^\]]*\])?"  # its selections
+    r"\s*\)?\s*"
+    r"(?P<operator>===?|!==?|<=?|>=?|~|contains|matches|eq|ne|lt|le|gt|ge|(?:not\s+)?in\s*\{[^}]*)?\s*$"
 )
 _LANGUAGE = {"and": "both", "or": "either, or both", "xor": "one of them", "not": "the contrary"}
 _QUANTIFIERS = {"any(": "one value is enough", "all(": "every value has to"}
@@ -93,19 +95,21 @@ Offer = tuple[str, Kind, str]
 
 def _offers(ahead: str, typed: str, accepts: set[str], index: Index | None) -> Iterator[Offer]:
     """Everything that may stand after `ahead`."""
-    subject, operator = _subject(ahead)
-    if subject and operator and "STRING" in accepts:
-        yield from _values(subject, operator, typed, index)
-    if "STRING" in accepts and not (subject and operator and subject.type != "number"):
-        yield from _fields(typed, index)
-        yield from ((f"{name}(", "function", function.help) for name, function in FUNCTIONS.items())
+    subject, type, operator = _subject(ahead)
+    apart = ahead[-1:].isspace() or ahead.endswith(")")
+    if "STRING" in accepts and operator:
+        if subject and type == subject.type:
+            yield from _values(subject, operator, typed, index)
+        if type == "number" and "{" not in operator:
+            yield from _operands(typed, index, "number")
+    elif "STRING" in accepts:
+        yield from _operands(typed, index, None)
         yield from ((text, "keyword", detail) for text, detail in _QUANTIFIERS.items())
         if "NOT" in accepts:
             yield from ((f"{name}(", "function", help) for name, help in PREDICATES.items())
             yield "not ", "keyword", _LANGUAGE["not"]
-    apart = ahead[-1:].isspace() or ahead.endswith(")")
-    if "CONTAINS" in accepts and subject and not operator and apart:
-        yield from ((f"{text} ", "operator", f"of {subject.type}") for text in OPERATORS[subject.type])
+    if "CONTAINS" in accepts and type and not operator and apart:
+        yield from ((f"{text} ", "operator", f"of {type}") for text in OPERATORS[type])
     if "AND" in accepts and apart:
         yield from ((f"{text} ", "keyword", _LANGUAGE[text]) for text in ("and", "or"))
     if "_COLON" in accepts and ahead.endswith("["):
@@ -114,12 +118,17 @@ def _offers(ahead: str, typed: str, accepts: set[str], index: Index | None) -> I
         yield "{", "operator", "a set: {1, 3..5}"
 
 
-def _fields(typed: str, index: Index | None) -> Iterator[Offer]:
+def _operands(typed: str, index: Index | None, type: Type | None) -> Iterator[Offer]:
+    """Fields and functions, of one type or of all."""
     for info in fields(index):
-        name = info.name.removesuffix("*")
-        axes = "".join(f" {SELECTORS[axis]}{axis}{']' * (axis == 'pos')}" for axis in info.axes)
-        have = f"{info.traces:,} traces" if info.traces is not None else ""
-        yield name, "field", "; ".join(filter(None, (info.type + axes, info.unit, have or info.help)))
+        if type in (None, info.type):
+            name = info.name.removesuffix("*")
+            axes = "".join(f" {SELECTORS[axis]}{axis}{']' * (axis == 'pos')}" for axis in info.axes)
+            have = f"{info.traces:,} traces" if info.traces is not None else info.help
+            yield name, "field", "; ".join(filter(None, (info.type + axes, info.unit, have)))
+    for name, function in FUNCTIONS.items():
+        if type in (None, function.gives):
+            yield f"{name}(", "function", function.help
 
 
 def _values(subject: FieldInfo, operator: str, typed: str, index: Index | None) -> Iterator[Offer]:
@@ -162,12 +171,14 @@ def _spans(index: Index | None) -> Iterator[str]:
     return (name for name in sorted(names) if plain.fullmatch(name))
 
 
-def _subject(ahead: str) -> tuple[FieldInfo | None, str]:
-    """The field that stands last before the caret, and the operator behind it."""
-    match = _LAST_FIELD.search(ahead)
-    if match is None:
-        return None, ""
-    return find(match[1]), match[3] or ""
+def _subject(ahead: str) -> tuple[FieldInfo | None, Type | None, str]:
+    """The last field before the caret, the type of what is compared, and the operator behind it."""
+    match = _SUBJECT.search(ahead)
+    info = find(match["field"]) if match else None
+    if match is None or info is None:
+        return None, None, ""
+    function = FUNCTIONS.get(match["function"] or "")
+    return info, function.gives if function else info.type, match["operator"] or ""
 
 
 def _open_quote(before: str) -> int | None:

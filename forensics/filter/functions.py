@@ -41,17 +41,20 @@ class Function(msgspec.Struct, frozen=True):
 def _sum(cells: Floats) -> Floats:
     present = ~np.isnan(cells)
     total = np.where(present, cells, 0.0).sum(axis=0)
-    return np.where(present.any(axis=0), total, np.nan)
+    sums: Floats = np.where(present.any(axis=0), total, np.nan)
+    return sums
 
 
 def _mean(cells: Floats) -> Floats:
-    return np.divide(_sum(cells), (~np.isnan(cells)).sum(axis=0))
+    means: Floats = np.divide(_sum(cells), (~np.isnan(cells)).sum(axis=0))
+    return means
 
 
 def _std(cells: Floats) -> Floats:
     present = ~np.isnan(cells)
     squares = np.where(present, (cells - _mean(cells)) ** 2, 0.0)  # NaN for an infinite cell, and then in all
-    return np.sqrt(np.divide(squares.sum(axis=0), present.sum(axis=0)))
+    deviations: Floats = np.sqrt(np.divide(squares.sum(axis=0), present.sum(axis=0)))
+    return deviations
 
 
 def _number(
@@ -121,3 +124,8 @@ PLANNED = frozenset(
     )
 )
 """Functions that the language has a place for and this version does not answer."""
+
+
+def begins(word: str) -> bool:
+    """True when a function may still be typed out of `word`."""
+    return any(name.startswith(word) for name in (*FUNCTIONS, *PREDICATES))

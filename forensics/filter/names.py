@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tensorshark.forensics.filter import fields, tree
+from tensorshark.forensics.filter import fields, functions, tree
 from tensorshark.forensics.filter.applied import Applied
 from tensorshark.forensics.filter.cells import HeadMeans, Signal, Site, Token, TokenId
 from tensorshark.forensics.filter.complaint import A_TYPE, CORRELATED, LITERALS, Complaint
@@ -117,7 +117,7 @@ class Names:
         """No field has this name."""
         name, place = node.name, node.named
         ends = self.complaint.ends(place)
-        typing = ends and fields.begins(name)
+        typing = ends and (fields.begins(name) or functions.begins(name))
         family = name.partition(".")[0]
         if family in fields.PLANNED and not typing:
             return self.later(f"{safe_text(name, 80)} ({fields.PLANNED[family]})", place)

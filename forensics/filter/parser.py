@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tensorshark.forensics.filter import builder, fields, lalr, tree
-from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
+from tensorshark.forensics.filter import builder, fields, functions, lalr, tree
 from tensorshark.traces.errors import FilterError
 from tensorshark.traces.text import safe_text
 
@@ -93,8 +92,7 @@ def _explained(stuck: lalr.Stuck, text: str) -> FilterError:
 
 def _begun(word: str, accepts: set[str]) -> bool:
     """True for `ne` where a name may stand: a word of the language, and the beginning of `next.p`."""
-    functions = any(name.startswith(word) for name in (*FUNCTIONS, *PREDICATES))
-    return "NAME" in accepts and (functions or fields.begins(word))
+    return "NAME" in accepts and (functions.begins(word) or fields.begins(word))
 
 
 def _wanted(accepts: set[str]) -> str:

@@ -216,6 +216,8 @@ class Within(Node, frozen=True):
     negated: bool
     said: Place
     """Where `in` or `not in` stands."""
+    set: Place
+    """Where `{…}` stands."""
     items: tuple[Item, ...]
 
 

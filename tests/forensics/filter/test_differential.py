@@ -11,7 +11,7 @@ from tensorshark.traces.index import Index
 from tensorshark.traces.store import Capture
 from tests.forensics.filter.naive import Facts, facts_of, questions
 
-EXAMPLES = int(os.environ.get("TENSORSHARK_FILTERS", "300"))
+EXAMPLES = int(os.environ.get("TENSORSHARK_FILTERS", "200"))
 
 
 @pytest.fixture(scope="session")

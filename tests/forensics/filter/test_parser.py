@@ -182,10 +182,10 @@ def test_abuse_is_refused_at_once(text: str) -> None:
 
 
 WORDS = r"""
-a label.x label.category resid_post.norm attn.entropy token token.id prompt seq_len bos time expert.severity next.p
-resid_post lens.top mark.x ( ) [ ] { } # : , .. = == != === !== < <= > >= ~ ! + - * / % $ ${m} and or not xor in
-contains matches any all any(l,p: has( max( mean( len( count( f( true false note warn 1 -1 0.5 1.5k 3sigma 0x1f
-2026-08-01 2026-99-99 "x" 'y' r"\d" t"z" "(" " \q 12 #12 [-1] :3 [prompt] . ü 🦈
+a label.x label.category resid_post.norm attn.entropy token token.id prompt seq_len bos time next.p resid_post
+expert.severity lens.top mark.x ( ) [ ] { } # : , .. = == != === !== < <= > >= ~ ! + - * / % $ ${m} and or not
+xor in contains matches any all any(l,p: has( max( mean( len( count( f( true false note warn 1 -1 0.5 1.5k
+3sigma 0x1f 2026-08-01 2026-99-99 "x" 'y' r"\d" t"z" "(" " \q 12 #12 [-1] :3 [prompt] . ü 🦈
 """
 PIECES = [*WORDS.split(), "\0", "\n"]
 

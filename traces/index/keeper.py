@@ -93,6 +93,10 @@ class Keeper:
 
     def close(self) -> None:
         """Close all connections; remove a temporary index."""
+        with contextlib.suppress(OSError, sqlite3.DatabaseError, DamagedError):
+            if self.generation.seal.waiting():  # left by a process that was killed; closing writes it back
+                with self.writing(0.0):
+                    pass
         self.generation.close()
         self.place.discard()
 

@@ -14,6 +14,7 @@ The signature is why a capture that comes from a stranger cannot bring its own a
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import hashlib
@@ -122,6 +123,7 @@ def find(capture: Path, uuid: str) -> Place:
             if _usable(folder):
                 return Place(folder, uuid, key)
     folder = Path(tempfile.mkdtemp(prefix="tensorshark-index-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Place(folder, uuid, secrets.token_bytes(_KEY_BYTES), temporary=True)
 
 

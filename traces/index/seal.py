@@ -71,6 +71,13 @@ class Seal:
         self._write(sums)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def waiting(self) -> bool:
+        """True when the log holds pages that were not checksummed."""
+        try:
+            return self.log.stat().st_size > 0
+        except FileNotFoundError:
+            return False
+
     def verify(self, deadline: float | None = None) -> bool:
         """Check pages from where the last call stopped, at least some, until `deadline` (time.monotonic).
 

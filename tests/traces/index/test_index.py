@@ -289,6 +289,24 @@ def test_a_killed_refresh_leaves_an_index_that_is_right(capture: Capture) -> Non
             assert ask(index) == scan(capture.path)
 
 
+def test_what_a_killed_process_committed_is_kept(capture: Capture) -> None:
+    program = (
+        "import os, sys; from tensorshark.traces.store import Capture\n"
+        "from tensorshark.traces.index import Index, seal\n"
+        "index = Index.open(Capture.open(sys.argv[1]), refresh=False)\n"
+        "seal.Seal.close = lambda *_: os._exit(9)\n"
+        "index.refresh()"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program, str(capture.path)], check=False)
+    assert done.returncode == 9
+    log = next((capture.path / ".index").rglob("*-wal"))
+    assert log.stat().st_size > 0
+    Index.open(capture, refresh=False).close()
+    with Index.open(capture) as index:
+        assert ask(index) == scan(capture.path)
+    assert log.parent.is_dir()  # the same generation: nothing had to be made again
+
+
 def test_no_transaction_stays_open_between_questions(capture: Capture) -> None:
     with Index.open(capture) as index:
         ask(index)

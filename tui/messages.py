@@ -84,6 +84,10 @@ class CaptureOpened(Message):
     """Why not, safe to print."""
 
 
+class PaneReady(Message):
+    """The first pane's module is imported; building the pane will not keep the screen waiting."""
+
+
 @dataclass
 class CaptureGrew(Message):
     """The capture was looked at again and something about it changed."""

@@ -21,6 +21,7 @@ from tensorshark.tui.messages import (
     Crashed,
     FilterChanged,
     FilterChecked,
+    PaneReady,
     TraceLoaded,
 )
 from tensorshark.tui.panes.pane import Subject
@@ -66,7 +67,7 @@ class Session:
     def open(self, module: str = "") -> None:
         """Open the capture and then watch it, in a thread. Answers with CaptureOpened, then CaptureGrew.
 
-        `module` is imported first: the pane that will be asked for as soon as the capture is open.
+        `module` is a pane's; it is imported once the list has its rows, and PaneReady says so.
         """
         job = self._guarded(lambda: self._open(module), fatal=True)
         threading.Thread(target=job, name="follow", daemon=True).start()
@@ -141,14 +142,15 @@ class Session:
     def _open(self, module: str) -> None:
         from tensorshark.forensics.engine import Engine
 
-        if module:
-            importlib.import_module(module)
         try:
             self.engine = engine = Engine(self.path, wait=False)
         except (TensorsharkError, OSError) as error:
             self._post(CaptureOpened(reason(error)))
             return
         self._post(CaptureOpened())
+        if module:
+            importlib.import_module(module)
+            self._post(PaneReady())
         self._follow(engine)
 
     def _follow(self, engine: Engine) -> None:

@@ -28,6 +28,7 @@ from tensorshark.tui.messages import (
     FilterChecked,
     FilterSubmitted,
     FilterTyped,
+    PaneReady,
     TraceLoaded,
 )
 from tensorshark.tui.palette import DARK, PALETTES
@@ -156,7 +157,8 @@ class Shell(SafeApp):
             return bool(self.state.problem)
         listed = self.selected == self.session.selecting > 0 and not self.state.catching_up
         loaded = self.loaded == self.session.loading and self.details.number == self.rows.number
-        return listed and loaded and not self._due
+        shown = not self._due and self.pane_name in ("Details", *self.panes)
+        return listed and loaded and shown
 
     def refresh_lines(self) -> None:
         """Let every line say what is true now; those that say the same stay untouched."""
@@ -190,10 +192,13 @@ class Shell(SafeApp):
             self.rows.refresh()
         else:
             self.rows.empty = "no traces yet"
-            self.show_pane(self.pane_name)
             self._count()
             self.apply(self.applied)
         self.refresh_lines()
+
+    @on(PaneReady)
+    def _pane_ready(self) -> None:
+        self.show_pane(self.pane_name)
 
     @on(Crashed)
     def _crashed(self, message: Crashed) -> None:

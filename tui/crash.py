@@ -8,11 +8,8 @@ lines, no values.
 from __future__ import annotations
 
 import os
-import platform
-import secrets
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +32,8 @@ def report(error: BaseException, command: str) -> str:
     """
     if isinstance(error, TensorsharkError):
         return f"tensorshark: {error}"
+    import platform  # here: every command imports this module, and hardly any crashes
+
     frames = "\n".join(_frames(error))
     header = f"tensorshark {command}, {platform.platform()}, Python {platform.python_version()}"
     try:
@@ -49,6 +48,8 @@ def report(error: BaseException, command: str) -> str:
 
 
 def _headline(error: BaseException) -> str:
+    import traceback
+
     last = traceback.extract_tb(error.__traceback__)[-1:]
     place = f" at {_short(last[0].filename)}:{last[0].lineno} in {last[0].name}" if last else ""
     return f"tensorshark: internal error: {type(error).__name__}{place}"
@@ -56,6 +57,8 @@ def _headline(error: BaseException) -> str:
 
 def _frames(error: BaseException) -> Iterator[str]:
     """The chain of exceptions, cause first, as types and frames."""
+    import traceback
+
     chain: list[BaseException] = []
     at: BaseException | None = error
     while at is not None and at not in chain and len(chain) < 16:
@@ -82,7 +85,7 @@ def _write_log(text: str) -> Path:
     folder = user_state_path("tensorshark")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    path = folder / f"crash-{now}-{os.getpid()}-{secrets.token_hex(2)}.log"
+    path = folder / f"crash-{now}-{os.getpid()}-{os.urandom(2).hex()}.log"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:  # noqa: PTH123
         file.write(text)
     return path

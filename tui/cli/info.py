@@ -32,8 +32,8 @@ Examples:
 \b
 JSON: path, uuid, created_at, tool, traces, first, last, tokens, models [{name, source, revision,
   architecture, layers, heads, d_model, vocab, fingerprint, lens, traces}], sites [{name, layers, dtype,
-  traces}], labels {key: {value: traces}}, experts {severity: {code: traces}}, sizes {traces, models,
-  journal, index, plain, ratio} in bytes, integrity {ok, full, checked, problems}.
+  traces}], labels {key: {value: traces}}, experts {severity: {code: traces}}, sizes {traces, tensors,
+  models, journal, index, plain, ratio} in bytes, ratio being tensors/plain, integrity {ok, full, checked, problems}.
   tokens, sites, experts and the models' traces are of the traces that were checked: all with --full or up
   to 1000 traces, else 1000 of them, evenly spaced.
 
@@ -188,9 +188,10 @@ def _model(model: ModelRecord) -> str:
 def _sizes(sizes: Sizes) -> str:
     ratio = ""
     if sizes.plain:
-        ratio = f", {sizes.traces / sizes.plain:.2f}x of the plain layout's {output.size(sizes.plain)}"
+        ratio = f" ({sizes.tensors / sizes.plain:.2f}x of the plain layout's {output.size(sizes.plain)})"
     return (
-        f"traces {output.size(sizes.traces)}{ratio}; models {output.size(sizes.models)}, "
+        f"tensors {output.size(sizes.tensors)}{ratio}, with manifests and statistics "
+        f"{output.size(sizes.traces)}; models {output.size(sizes.models)}, "
         f"journal {output.size(sizes.journal)}, index {output.size(sizes.index)}"
     )
 
@@ -255,11 +256,12 @@ def _data(capture: Capture, facts: Facts, full: bool) -> dict[str, Any]:
         "experts": facts.experts,
         "sizes": {
             "traces": sizes.traces,
+            "tensors": sizes.tensors,
             "models": sizes.models,
             "journal": sizes.journal,
             "index": sizes.index,
             "plain": sizes.plain,
-            "ratio": sizes.traces / sizes.plain if sizes.plain else None,
+            "ratio": sizes.tensors / sizes.plain if sizes.plain else None,
         },
         "integrity": {
             "ok": not facts.problems,

@@ -56,7 +56,7 @@ def test_as_data(capture: Capture, capsys: Output) -> None:
     assert found["sites"][0] == {"name": "resid_pre", "layers": 4, "dtype": "float32", "traces": 8}
     assert found["labels"]["split"] == {"demo": 8}
     assert found["sizes"]["plain"] == sizes.plain
-    assert found["sizes"]["ratio"] == sizes.traces / sizes.plain
+    assert found["sizes"]["ratio"] == sizes.tensors / sizes.plain
     assert found["integrity"] == {"ok": True, "full": False, "checked": 8, "problems": []}
 
 

@@ -33,7 +33,8 @@ Examples:
 JSON: path, uuid, created_at, tool, traces, first, last, tokens, models [{name, source, revision,
   architecture, layers, heads, d_model, vocab, fingerprint, lens, traces}], sites [{name, layers, dtype,
   traces}], labels {key: {value: traces}}, experts {severity: {code: traces}}, sizes {traces, tensors,
-  models, journal, index, plain, ratio} in bytes, ratio being tensors/plain, integrity {ok, full, checked, problems}.
+  models, journal, index, plain, ratio} in bytes (ratio is tensors / plain), integrity {ok, full, checked,
+  problems}.
   tokens, sites, experts and the models' traces are of the traces that were checked: all with --full or up
   to 1000 traces, else 1000 of them, evenly spaced.
 

@@ -19,8 +19,8 @@ from tensorshark.traces.errors import TensorsharkError
 from tensorshark.traces.text import safe_text
 from tensorshark.tui import commands, moves
 from tensorshark.tui.actions import ACTIONS, PANES
+from tensorshark.tui.listing import Listing
 from tensorshark.tui.palette import PALETTES
-from tensorshark.tui.shell import Shell
 from tensorshark.tui.widgets.command_bar import CommandBar
 from tensorshark.tui.widgets.status import Footer
 from tensorshark.tui.widgets.trace_list import TraceList
@@ -28,7 +28,7 @@ from tensorshark.tui.widgets.trace_list import TraceList
 ZOOM = ("", "-only-panes", "-only-list")
 
 
-class Workbench(Shell):
+class Workbench(Listing):
     """The full-screen program over one capture."""
 
     BINDINGS: ClassVar[list[Any]] = [

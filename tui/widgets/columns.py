@@ -82,6 +82,8 @@ def _entropy(row: TraceRow, width: int, palette: Palette) -> Cell:
 
 
 def _prompt(row: TraceRow, width: int, palette: Palette) -> Cell:
+    if not row.model:  # its manifest could not be trusted, so nothing of it is here
+        return "damaged", palette.style("bad")
     return safe_text(row.prompt, width + 8), palette.style("text")
 
 

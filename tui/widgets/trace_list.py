@@ -215,9 +215,8 @@ class TraceList(ScrollView, can_focus=True, inherit_bindings=False):
             sign = ("●" if number in self.marks else " ") + ("≠" if number == self.partner else " ")
             return f"{sign} ", palette.style("amber", bold=True)
         if row.expert in ("warn", "error"):
-            return ("! " if row.expert == "warn" else "✗ "), palette.style(
-                "amber" if row.expert == "warn" else "bad"
-            )
+            sign, color = ("!  ", "amber") if row.expert == "warn" else ("✗  ", "bad")
+            return sign, palette.style(color, bold=True)
         return "   ", palette.style()
 
     def _load(self, numbers: list[int]) -> None:

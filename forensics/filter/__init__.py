@@ -9,18 +9,9 @@ The parser runs tables that lark made beforehand (`lalr`); RE2 is imported when 
 
 from typing import TYPE_CHECKING, Any
 
-from tensorshark.forensics.filter.display import (
-    Check,
-    Cost,
-    Filter,
-    SortKey,
-    check,
-    expression,
-    parse,
-    select,
-    sort_key,
-    values,
-)
+from tensorshark.forensics.filter.columns import SortKey, expression, sort_key, values
+from tensorshark.forensics.filter.costs import Cost
+from tensorshark.forensics.filter.display import Check, Filter, check, parse, select
 from tensorshark.forensics.filter.reader import Cancelled
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +13,15 @@ from tensorshark.forensics.filter.fields import HEAD, LAYER, POS, FieldInfo, Typ
 from tensorshark.forensics.filter.operands import Numbers, Shown, Tier, Value, asked_in_blocks
 from tensorshark.forensics.filter.relations import Bools, Relation
 from tensorshark.forensics.filter.selection import Pick, Quantity
-from tensorshark.forensics.filter.tree import Quantifier
+from tensorshark.forensics.filter.tree import At, Quantifier
 
 if TYPE_CHECKING:
     from tensorshark.forensics.filter.reader import Reader
     from tensorshark.traces.trace import Trace
+
+
+_BATCH = 16384
+"""Traces whose tokens are looked at together."""
 
 
 class _Axes(Value, frozen=True):
@@ -104,6 +109,35 @@ class TokenId(_Opened, frozen=True):
         for number, data in reader.rows(query, [], numbers):
             ids = np.frombuffer(data, "<i4")
             yield number, ids[self.pick(POS).indices(len(ids))]
+
+    def among(
+        self, reader: Reader, relation: Relation, quantifier: Quantifier, numbers: Numbers
+    ) -> list[int] | Numbers:
+        parts = self.pick(POS).parts
+        at = parts[0].index if len(parts) == 1 and isinstance(parts[0], At) else None
+        if parts and at is None:
+            return super().among(reader, relation, quantifier, numbers)
+        rows = reader.rows("SELECT row, token_ids FROM tokens WHERE 1", [], numbers)
+        found = [np.empty(0, np.int64)]
+        while batch := list(islice(rows, _BATCH)):
+            found.append(_with_tokens(batch, at, relation, quantifier))
+        return np.concatenate(found)
+
+
+def _with_tokens(
+    batch: list[tuple[int, bytes]], at: int | None, relation: Relation, quantifier: Quantifier
+) -> Numbers:
+    """Numbers of the traces whose token ids, or that at one index, satisfy the relation, all at once."""
+    ids = np.frombuffer(b"".join(data for _, data in batch), "<i4")  # of all traces, one after the other
+    sizes = np.array([len(data) // 4 for _, data in batch])
+    numbers, starts = np.array([number for number, _ in batch]), np.cumsum(sizes) - sizes
+    if at is not None:
+        there = (sizes > at) if at >= 0 else (sizes >= -at)
+        chosen = (starts + at + sizes * (at < 0))[there]
+        return numbers[there][relation.array(ids[chosen])]
+    there = sizes > 0
+    hits = np.add.reduceat(relation.array(ids), starts[there], dtype=np.int64) if ids.size else sizes[there]
+    return numbers[there][hits > 0 if quantifier == "any" else hits == sizes[there]]
 
 
 class Site(_Opened, frozen=True):

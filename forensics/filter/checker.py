@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tensorshark.forensics.filter import fields, tree
 from tensorshark.forensics.filter.complaint import A_TYPE, LITERALS, Complaint
 from tensorshark.forensics.filter.constants import Constants
@@ -57,6 +59,10 @@ class Checker:
                 value = self.names.field(node)
                 # Of a field that is true or false: is it true? Of any other: is it there?
                 return Comparison(value, Order("==", True) if value.type == "truth" else Present(), "any")
+            case tree.Quantified(value=tree.Compared() | tree.Within() as inner):
+                # `all(f < 3)` is `all(f) < 3`.
+                left = tree.Quantified(inner.left.place, node.quantifier, inner.left)
+                return self.predicate(msgspec.structs.replace(inner, left=left))
             case tree.Quantified():
                 raise self.error(f"{node.quantifier}(…) needs a comparison behind it", node.place)
             case _ if isinstance(node, LITERALS):

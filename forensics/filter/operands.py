@@ -102,9 +102,12 @@ class Value(msgspec.Struct, frozen=True):
         """The answer for all traces (trace,), where `asks` says INDEX."""
         raise NotImplementedError
 
-    def candidates(self, reader: Reader, relation: Relation, numbers: Numbers) -> Numbers:
-        """Those of `numbers` that are worth reading for this relation."""
-        return numbers
+    def among(
+        self, reader: Reader, relation: Relation, quantifier: Quantifier, numbers: Numbers
+    ) -> list[int] | Numbers:
+        """The answer for some traces, where `asks` says ROWS or TRACE: those of `numbers` that satisfy it."""
+        found = self.read(reader, numbers)
+        return [number for number, values in found if holds(values, relation, quantifier)]
 
     def blocks(self, reader: Reader) -> Iterator[tuple[int, NDArray[Any]]] | None:
         """(position of the first trace, numbers (cell, trace)) for all traces; None where it takes more."""

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from tensorshark.forensics.filter.cells import Signal, Site, Token, TokenId
-from tensorshark.forensics.filter.operands import Numbers, Tier, Value, holds
+from tensorshark.forensics.filter.operands import Numbers, Tier, Value
 from tensorshark.forensics.filter.reader import Reader
 from tensorshark.forensics.filter.relations import Bools, Order, Relation, compare, said, verb
 from tensorshark.forensics.filter.stored import Expert, Label, Stored
@@ -65,7 +65,7 @@ class Leaf(Predicate, frozen=True):
         """The answer for all traces (trace,), where `tier` is INDEX."""
         raise NotImplementedError
 
-    def among(self, reader: Reader, numbers: Numbers) -> list[int]:
+    def among(self, reader: Reader, numbers: Numbers) -> list[int] | Numbers:
         """Those of `numbers` for which it is true."""
         raise NotImplementedError
 
@@ -88,10 +88,8 @@ class Comparison(Leaf, frozen=True):
     def everywhere(self, reader: Reader) -> Bools:
         return self.value.mask(reader, self.relation, self.quantifier)
 
-    def among(self, reader: Reader, numbers: Numbers) -> list[int]:
-        worth = self.value.candidates(reader, self.relation, numbers)
-        found = self.value.read(reader, worth)
-        return [number for number, values in found if holds(values, self.relation, self.quantifier)]
+    def among(self, reader: Reader, numbers: Numbers) -> list[int] | Numbers:
+        return self.value.among(reader, self.relation, self.quantifier, numbers)
 
     def words(self, negated: bool = False) -> str:
         value, relation = self.value, self.relation
@@ -144,7 +142,7 @@ class Paired(Leaf, frozen=True):
                 answer[start : start + left.shape[1]] = there & found
         return answer
 
-    def among(self, reader: Reader, numbers: Numbers) -> list[int]:
+    def among(self, reader: Reader, numbers: Numbers) -> list[int] | Numbers:
         ours, theirs = dict(self.left.read(reader, numbers)), dict(self.right.read(reader, numbers))
         both = [number for number in ours if len(ours[number]) and len(theirs.get(number, ()))]
         return [number for number in both if compare(ours[number][0], self.operator, theirs[number][0])]
@@ -258,7 +256,7 @@ def answer(predicate: Predicate, reader: Reader) -> Bools:
         for at in range(len(open_)):
             reader.check()
             for leaf in scanned:
-                found[leaf] += leaf.among(reader, open_[at : at + 1])
+                found[leaf].extend(leaf.among(reader, open_[at : at + 1]))
         known |= {leaf: reader.marked(numbers) for leaf, numbers in found.items()}
     return predicate.bounds(known, reader.count)[0]
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _MANY = 2000
 """Traces from which on it is cheaper to read all values of a label than each trace's labels."""
+_PAGE = 500
+"""Values per query."""
+_UNIQUE = frozenset(("id",))
+"""Columns in which asking for each distinct value once saves nothing."""
 _JOURNALED = frozenset(("row", "id", "captured_at"))
 """Columns that a damaged trace has too: the journal says them."""
 
@@ -52,16 +56,29 @@ class _Sql(Value, frozen=True):
         return self.field.noun
 
     def asks(self, relation: Relation) -> Tier:
-        return Tier.ROWS if relation.sql("") is None else Tier.INDEX
+        return Tier.INDEX if relation.sql("") or self.field.key not in _UNIQUE else Tier.ROWS
 
     def mask(self, reader: Reader, relation: Relation, quantifier: Quantifier) -> Bools:
-        table, column, here, parameters = self.source()
-        condition, asked = relation.sql(column) or ("1", [])
-        query = f"SELECT row FROM {table} WHERE {here}"
-        found = reader.mask(f"{query} AND ({condition})", [*parameters, *asked])
+        found = self._mask(reader, relation, False)
         if self.field.many and quantifier == "all":
-            found &= ~reader.mask(f"{query} AND NOT ({condition})", [*parameters, *asked])
+            found &= ~self._mask(reader, relation, True)
         return found
+
+    def _mask(self, reader: Reader, relation: Relation, negated: bool) -> Bools:
+        """For which traces (trace,) a value satisfies the relation, or with `negated` fails to."""
+        table, column, here, parameters = self.source()
+        asked = relation.sql(column)
+        if asked is not None:
+            condition = f"NOT ({asked[0]})" if negated else asked[0]
+            return reader.mask(table, f"{here} AND ({condition})", [*parameters, *asked[1]])
+        answer = np.zeros(reader.count, dtype=bool)
+        distinct = reader.index.query(f"SELECT DISTINCT {column} FROM {table} WHERE {here}", parameters)
+        fitting = [value for (value,) in distinct if relation.one(value) != negated]
+        for start in range(0, len(fitting), _PAGE):
+            page = fitting[start : start + _PAGE]
+            condition = f"{here} AND {column} IN ({','.join('?' * len(page))})"
+            answer |= reader.mask(table, condition, [*parameters, *page])
+        return answer
 
     def read(self, reader: Reader, numbers: Numbers) -> Iterator[tuple[int, Any]]:
         table, column, here, parameters = self.source()
@@ -70,6 +87,13 @@ class _Sql(Value, frozen=True):
         for row, value in reader.rows(f"SELECT row, {column} FROM {table} WHERE {here}", parameters, numbers):
             values.setdefault(row, []).append(bool(value) if truth else value)
         yield from sorted(values.items())
+
+    def among(
+        self, reader: Reader, relation: Relation, quantifier: Quantifier, numbers: Numbers
+    ) -> list[int] | Numbers:
+        table, column, here, parameters = self.source()
+        one, query = relation.one, f"SELECT row, {column} FROM {table} WHERE {here}"  # of one value each
+        return [number for number, value in reader.rows(query, parameters, numbers) if one(value)]
 
     def ordered(self, reader: Reader, descending: bool) -> Numbers | None:
         table, column, here, parameters = self.source()
@@ -149,15 +173,19 @@ class Prompt(Value, frozen=True):
     def mask(self, reader: Reader, relation: Relation, quantifier: Quantifier) -> Bools:
         if isinstance(relation, Contains):
             return reader.marked(reader.index.containing(relation.part, self.field.key))
-        return reader.mask("SELECT row FROM traces WHERE damaged = 0", [])
+        return reader.mask("traces", "damaged = 0", [])
 
-    def candidates(self, reader: Reader, relation: Relation, numbers: Numbers) -> Numbers:
+    def among(
+        self, reader: Reader, relation: Relation, quantifier: Quantifier, numbers: Numbers
+    ) -> list[int]:
         part = relation.literal if isinstance(relation, Matches) else ""
         if isinstance(relation, Order) and relation.operator == "==":
             part = str(relation.constant)
-        if not part:
-            return numbers
-        return np.intersect1d(numbers, reader.index.containing(part, self.field.key), assume_unique=True)
+        if part:
+            worth = reader.index.containing(part, self.field.key)
+            numbers = np.intersect1d(numbers, worth, assume_unique=True)
+        one = relation.one
+        return [number for number, text in reader.texts(numbers, self.field.key) if one(text)]
 
     def read(self, reader: Reader, numbers: Numbers) -> Iterator[tuple[int, Any]]:
         for number, text in reader.texts(numbers, self.field.key):

@@ -115,6 +115,13 @@ def test_all_asks_of_the_values_that_are_there_and_wants_one(select: Select) -> 
     assert 5 in select("resid_pre.norm")
 
 
+def test_a_quantifier_may_stand_around_the_whole_comparison(select: Select) -> None:
+    for quantifier in ("any", "all"):
+        for asked in ("> 4", "!= 4", "in {3..5}"):
+            inside = select(f"{quantifier}(resid_pre.norm#1 {asked})")
+            assert inside == select(f"{quantifier}(resid_pre.norm#1) {asked}") != []
+
+
 def test_infinity_is_a_number_and_nan_is_none(select: Select) -> None:
     above, below = set(select("resid_pre.norm > 1e30")), set(select("resid_pre.norm < -1e30"))
     assert above and below

@@ -1,0 +1,125 @@
+"""What answering a filter takes, said before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tensorshark.forensics.filter.cells import Signal
+from tensorshark.forensics.filter.operands import Tier, Value
+from tensorshark.forensics.filter.predicates import Both, Comparison, Either, Predicate
+from tensorshark.forensics.filter.relations import Order
+from tensorshark.forensics.filter.stored import Label
+from tensorshark.traces.errors import TensorsharkError
+
+if TYPE_CHECKING:
+    from tensorshark.traces.index import Index
+
+_SECONDS_PER_ROW = 3e-6
+"""To ask a regular expression of one row of the index, on the machine that this was measured on."""
+_SECONDS_PER_TRACE = 0.5e-3
+"""To open a trace and check its manifest, there."""
+_BYTES_PER_SECOND = 250e6
+"""To read statistics and check their hash, there."""
+_MANIFEST_BYTES = 8192
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What answering a filter takes, at most."""
+
+    index_only: bool
+    """True when no trace has to be opened."""
+    traces: int
+    """Traces to open."""
+    bytes: int
+    """To read from them."""
+    rows: int = 0
+    """Rows of the index to look at one by one, for a regular expression."""
+
+    @property
+    def seconds(self) -> float:
+        """About how long that takes."""
+        return (
+            self.traces * _SECONDS_PER_TRACE + self.bytes / _BYTES_PER_SECOND + self.rows * _SECONDS_PER_ROW
+        )
+
+    def words(self) -> str:
+        """`opens 12,000 traces, reads 1.2 GB, about 8 s`."""
+        opened = f"opens {self.traces:,} traces, reads {_size(self.bytes)}" * (not self.index_only)
+        looked = f"looks at {self.rows:,} rows of the index one by one" * (self.rows > 0)
+        return ", ".join(filter(None, (looked, opened, f"about {max(1, round(self.seconds))} s")))
+
+
+def estimate(predicate: Predicate, index: Index) -> Cost:
+    """What it takes to answer it, at most; takes no look at the traces themselves."""
+    leaves = list(predicate.leaves())
+    opening = [leaf for leaf in leaves if leaf.tier is Tier.TRACE]
+    looking = [leaf for leaf in leaves if leaf.tier is Tier.ROWS]
+    if not opening and not looking:
+        return Cost(True, 0, 0)
+    traces = _at_most(predicate, index, len(index))
+    rows = traces * len(looking)
+    if not opening:
+        return Cost(True, 0, 0, rows)
+    reads_stats = any(isinstance(value, Signal) for leaf in opening for value in with_inner(leaf.values))
+    each = _MANIFEST_BYTES + (_stats_bytes(index) if reads_stats else 0)
+    return Cost(False, traces, traces * each, rows)
+
+
+def with_inner(values: Sequence[Value]) -> Iterator[Value]:
+    """The values and those that functions are applied to."""
+    for value in values:
+        yield value
+        inner = getattr(value, "inner", None)
+        if isinstance(inner, Value):
+            yield from with_inner((inner,))
+
+
+def _at_most(predicate: Predicate, index: Index, count: int) -> int:
+    """How many traces can possibly be in question: label counts are known without looking."""
+    if isinstance(predicate, Both):
+        return min(_at_most(part, index, count) for part in predicate.parts)
+    if isinstance(predicate, Either):
+        return min(count, sum(_at_most(part, index, count) for part in predicate.parts))
+    counted = label_count(predicate, index)
+    return count if counted is None else counted
+
+
+def label_count(predicate: Predicate, index: Index) -> int | None:
+    """How many traces carry the label that is asked for; None for any other question."""
+    if not isinstance(predicate, Comparison) or not isinstance(predicate.value, Label):
+        return None
+    if not isinstance(predicate.relation, Order) or predicate.relation.operator != "==":
+        return None
+    asked = (predicate.value.field.key, predicate.relation.constant)
+    found = index.query("SELECT count FROM label_keys WHERE key = ? AND value = ?", asked)
+    return int(found[0][0]) if found else 0
+
+
+_stats_sizes: dict[str, int] = {}
+
+
+def _stats_bytes(index: Index) -> int:
+    """Size of a trace's statistics, by the first trace of the capture that can be read."""
+    uuid = index.capture.uuid
+    if uuid not in _stats_sizes:
+        for number in range(1, min(len(index), 8) + 1):
+            try:
+                files = index.trace(number).manifest.files
+            except TensorsharkError:
+                continue
+            _stats_sizes[uuid] = sum(file.size for file in files if file.name.startswith("stats"))
+            break
+    return _stats_sizes.get(uuid, 0)
+
+
+def _size(count: int) -> str:
+    """`38 GB`, `1.5 MB`."""
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.3g} {unit}"

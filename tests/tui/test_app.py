@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -425,6 +427,14 @@ async def test_the_mouse_is_enough(capture: Path) -> None:
         await pilot.click(offset=(line(app, -1).index("mark"), 39))
         await pilot.pause()
         assert app.rows.marks == {5}
+
+
+def test_the_first_screen_waits_for_no_import() -> None:
+    """What is imported before the first paint: the screen, and nothing that reads or computes."""
+    code = "import sys, tensorshark.tui.app; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"numpy", "msgspec", "sqlite3", "lark", "re2", "plotext", "torch", "tensorshark.forensics.engine"}
+    assert not heavy & set(run.stdout.split())
 
 
 def test_the_theme_goes_by_the_environment() -> None:

@@ -176,6 +176,18 @@ async def test_a_filter_from_typing_to_clearing(capture: Path) -> None:
         assert app.filter.value == 'label.category == "injection"', "the history remembers it"
 
 
+async def test_a_long_filter_is_read_from_its_beginning(capture: Path) -> None:
+    """While typing its end is seen, afterwards its beginning; going back goes to the end."""
+    text = 'label.category in {"injection", "credential", "fact"} and resid_post.norm#2[-1] > 0'
+    async with opened(capture, (80, 24)) as (app, pilot):
+        await press(app, pilot, "slash", *text)
+        assert "> 0" in line(app, 1)
+        await press(app, pilot, "escape", "escape")
+        assert line(app, 1).startswith(" Filter label.category")
+        await press(app, pilot, "slash", "space")
+        assert app.filter.value == f"{text} "
+
+
 async def test_a_bad_filter_changes_nothing(capture: Path) -> None:
     """A caret under the trouble, a reason beside it; Enter says that the list is unchanged."""
     async with opened(capture) as (app, pilot):

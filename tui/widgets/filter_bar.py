@@ -153,8 +153,13 @@ class FilterInput(Input):
         else:
             self.post_message(self.Left())
 
+    def on_focus(self) -> None:
+        """Typing goes on where it ended."""
+        self.cursor_position = len(self.value)
+
     def on_blur(self) -> None:
-        """Nothing to complete where nothing is typed."""
+        """A filter is read from its beginning; there is nothing to complete where nothing is typed."""
+        self.cursor_position = 0
         self.completions.close()
 
 

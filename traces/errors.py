@@ -33,7 +33,9 @@ class FilterError(TensorsharkError):
 
     exit_code = 2
 
-    def __init__(self, reason: str, text: str = "", column: int = 0, length: int = 1, incomplete: bool = False) -> None:
+    def __init__(
+        self, reason: str, text: str = "", column: int = 0, length: int = 1, incomplete: bool = False
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.text = text

@@ -268,4 +268,4 @@ def said(constant: Constant, quoted: bool = False) -> str:
     if isinstance(constant, str):
         plain = constant.isascii() and constant.isalnum() and not quoted
         return constant if plain else f'"{safe_text(constant, 80)}"'
-    return f"{constant:,}" if isinstance(constant, int) else f"{constant:.10g}"
+    return f"{constant:,}" if isinstance(constant, int) else f"{constant:,.10g}"

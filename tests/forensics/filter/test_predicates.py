@@ -21,7 +21,7 @@ Select = Callable[[str], list[int]]
         ('label.category != "a b"', 'whose label category differs from "a b"'),
         ("seq_len in {5..40, 128}", "whose number of tokens is from 5 to 40 or 128"),
         ("seq_len not in {5}", "whose number of tokens is not 5"),
-        ("not seq_len > 1.5k", "whose number of tokens does not exceed 1500"),
+        ("not seq_len > 1.5k", "whose number of tokens does not exceed 1,500"),
         ("attn.entropy#3:1 > 1", "whose attention entropy in layer 3 of head 1 at some token exceeds 1"),
         (
             "not attn.entropy#3:1 > 1",

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from tensorshark.forensics.filter.fields import SELECTORS, SEVERITIES, FieldInfo, Type, fields, find, quote
 from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
+from tensorshark.traces.errors import TensorsharkError
 
 if TYPE_CHECKING:
     from tensorshark.traces.index import Index
@@ -43,6 +45,7 @@ _SUBJECT = re.compile(
     r"\s*\)?\s*"
     r"(?P<operator>===?|!==?|<=?|>=?|~|contains|matches|eq|ne|lt|le|gt|ge|(?:not\s+)?in\s*\{[^}]*)?\s*$"
 )
+_SPAN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 _LANGUAGE = {"and": "both", "or": "either, or both", "xor": "one of them", "not": "the contrary"}
 _QUANTIFIERS = {"any(": "one value is enough", "all(": "every value has to"}
 
@@ -156,19 +159,22 @@ def _known(subject: FieldInfo, begun: str, index: Index) -> list[tuple[str, int]
     return []
 
 
-def _spans(index: Index | None) -> Iterator[str]:
-    """Names of spans: those of the first traces, or those that captures usually have."""
-    names = {"prompt", "response"}
-    if index is not None:
-        from tensorshark.traces.errors import TensorsharkError
+_span_names: dict[tuple[str, int], list[str]] = {}
+"""(uuid of a capture, traces looked at) -> names of their spans."""
 
-        for number in range(1, min(len(index), 4) + 1):
-            try:
-                names |= set(index.capture.trace(index.id_of(number)).spans)
-            except TensorsharkError:
-                continue
-    plain = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
-    return (name for name in sorted(names) if plain.fullmatch(name))
+
+def _spans(index: Index | None) -> list[str]:
+    """Names of spans: those that captures usually have, and those of the first traces."""
+    looked = min(len(index), 4) if index is not None else 0
+    key = (index.capture.uuid if index is not None else "", looked)
+    if key not in _span_names:
+        names = {"prompt", "response"}
+        for number in range(1, looked + 1):
+            with suppress(TensorsharkError):
+                assert index is not None
+                names |= set(index.trace(number).spans)
+        _span_names[key] = [name for name in sorted(names) if _SPAN.fullmatch(name)]
+    return _span_names[key]
 
 
 def _subject(ahead: str) -> tuple[FieldInfo | None, Type | None, str]:

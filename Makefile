@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   ?= demo.tshark
+KEYS   := '/ "text:label.category in {\"injection\",\"credential\",\"refusal\"} and resid_post.norm\#12[-1] > 90" enter j j m j m k k 3'
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types check bench soak picture docs clean
@@ -15,7 +16,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@# torch first and alone: a plain `torch` would fetch gigabytes of CUDA on a machine without a GPU
+	@# torch first and alone: a plain `torch` would fetch gigabytes of CUDA on a machine without a GPU;
+	@# another build: make TORCH_INDEX="--index-url https://download.pytorch.org/whl/cu128"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX) "$$(grep '^torch==' constraints.txt)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
@@ -43,10 +45,12 @@ soak: $(STAMP)   ## the long versions of the fault and hostile-input tests
 	TENSORSHARK_SOAK=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --timeout 3600
 
 picture: $(STAMP) ## draw the README's picture from the real workbench
-	$(BIN)/python -m tensorshark.tui.picture $(DEMO) -o docs/workbench.svg --size 160x46
+	$(BIN)/python -m tensorshark.tui.picture $(DEMO) -o docs/workbench.svg --size 160x46 \
+	  --keys $(KEYS)
 
-docs: $(STAMP)   ## regenerate what is generated in docs/
-	$(BIN)/python -m tensorshark.forensics.filter.manual > docs/filter.md
+docs: $(STAMP)   ## make anew what is generated: the filter's parse tables and docs/filter.md
+	$(BIN)/python -m tensorshark.forensics.filter.tables
+	$(BIN)/python -m tensorshark.forensics.filter.docs
 
 clean:           ## remove what can be made again
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

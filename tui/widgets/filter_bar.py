@@ -14,6 +14,7 @@ from rich.segment import Segment
 from rich.text import Text
 from textual import events
 from textual.binding import Binding
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -152,6 +153,11 @@ class FilterInput(Input):
             self.completions.close()
         else:
             self.post_message(self.Left())
+
+    def on_resize(self) -> None:
+        """The state on the right took or gave room: keep the caret in sight."""
+        at = width_of(self.value[: self.cursor_position])
+        self.scroll_to_region(Region(at, 0, 2, 1), force=True, animate=False)
 
     def on_focus(self) -> None:
         """Typing goes on where it ended."""

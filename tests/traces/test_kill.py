@@ -23,8 +23,8 @@ def _commit_for_ever(path: Path, seed: int, told: int) -> None:
                     os.write(told, trace_id.encode())
 
 
-def _killed_after(seconds: float, path: Path, seed: int) -> list[str]:
-    """Commit in a child until it is killed; returns the ids that it was told were committed."""
+def _killed_after(commits: int, seconds: float, path: Path, seed: int) -> list[str]:
+    """Commit in a child and kill it `seconds` after its first `commits`; returns the ids that it was told."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -33,9 +33,11 @@ def _killed_after(seconds: float, path: Path, seed: int) -> list[str]:
         finally:
             os._exit(1)
     os.close(write)
+    said = b""
+    while len(said) < 16 * commits:  # however slow the machine is, there is something to lose
+        said += os.read(read, 1 << 16)
     time.sleep(seconds)
     os.kill(pid, signal.SIGKILL)
-    said = b""
     while more := os.read(read, 1 << 16):
         said += more
     os.close(read)

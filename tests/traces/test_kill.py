@@ -64,7 +64,8 @@ def test_a_capture_survives_kill_9_at_any_moment(memory_path: Path) -> None:
     promised = capture.ids()
     verified = 0
     for attempt in range(MOMENTS):
-        promised += _killed_after(rng.uniform(0.001, 0.08), capture.path, seed=10_000 * (attempt + 1))
+        commits, seconds = rng.randrange(4), rng.uniform(0.001, 0.03)
+        promised += _killed_after(commits, seconds, capture.path, seed=10_000 * (attempt + 1))
         fresh = Capture.open(capture.path)
         ids = fresh.ids()
         assert set(promised) <= set(ids), "a committed trace was lost"

@@ -1,7 +1,13 @@
-"""The manifest, `trace.json`: everything about a trace but its numbers.
+"""The manifest, `trace.json`: everything about a trace but its numbers, and a hash over every byte of these.
 
 Written as canonical JSON (RFC 8785), so equal manifests are equal bytes and a hash means something.
 Reading is strict: a wrong type, a duplicate key or a required feature we do not know is refused.
+
+Every byte of a trace is under exactly one hash, so that a commit hashes it once. The journal has that of
+trace.json. stats.safetensors is read whole and hashed whole: `StoredFile.sha256`. tensors.safetensors is read
+a tensor at a time: `StoredTensor.sha256` covers the tensor's bytes, `StoredFile.sha256` the bytes before the
+first one (8 of length, then the header), and a header whose tensors do not fill the rest of the file exactly
+is refused. What is derived has no bytes of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +26,8 @@ FORMAT = 1
 FEATURES = frozenset[str]()
 """Features a manifest may list in `requires`; a reader that lacks one must refuse the trace."""
 MAX_BYTES = 16 << 20
+_EXACT = (1 << 53) - 1
+"""JSON's numbers are whole up to here."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,23 +79,28 @@ class StoredTensor(Record, frozen=True, kw_only=True):
 
 
 class DerivedTensor(Record, frozen=True, kw_only=True):
-    """A tensor that is not stored because it is the sum, bit for bit, of tensors that are."""
+    """A tensor that is not stored because it is the sum, bit for bit, of tensors that are.
+
+    It has no hash of its own: which parts make it up is under the manifest's, their bytes are under theirs,
+    and IEEE 754 gives their sum one value, which the writer has compared with the captured one. Hashing it
+    would cost a third of a commit's hashing and tell nothing more.
+    """
 
     name: str
     of: list[str]
     """Added left to right in `dtype`; a single name means the same bits."""
     dtype: str
     shape: list[int]
-    sha256: str
-    """Over the rebuilt tensor's bytes: rebuilding is checked like reading."""
 
 
 class StoredFile(Record, frozen=True, kw_only=True):
-    """A file beside the manifest."""
+    """A file beside the manifest, or a model's."""
 
     name: str
     size: int
+    """Bytes, all of them."""
     sha256: str
+    """Over the whole file; of tensors.safetensors over what comes before its first tensor."""
 
 
 class NextToken(Record, frozen=True, kw_only=True):
@@ -277,7 +290,7 @@ def _canonical(value: Any) -> Any:
         return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, list) and value and isinstance(value[0], (dict, list, float)):
         return [_canonical(item) for item in value]
-    if isinstance(value, (float, int)):
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) > _EXACT):
         return msgspec.Raw(rfc8785.dumps(value))
     return value
 

@@ -11,7 +11,16 @@ import msgspec
 
 from tensorshark.traces import tensors
 from tensorshark.traces.errors import IntegrityError, NotFoundError, UntrustedError, UsageError
-from tensorshark.traces.files import fsync_dir, list_dir, make_dir, read_file, shown, write_file, writing
+from tensorshark.traces.files import (
+    ReadFile,
+    fsync_dir,
+    list_dir,
+    make_dir,
+    read_file,
+    shown,
+    write_file,
+    writing,
+)
 from tensorshark.traces.manifest import MAX_BYTES, ModelRecord, decode, encode
 from tensorshark.traces.staging import Staging
 from tensorshark.traces.tensors import Array
@@ -71,7 +80,8 @@ class Models:
             linked = lens.storage == "link"
             path = Path(lens.source) if linked else self.folder / name / LENS
             try:
-                read = tensors.read_all(path, MAX_LENS, lens.sha256, None if linked else self.capture)
+                with ReadFile(path, MAX_LENS, None if linked else self.capture) as file:
+                    read = tensors.read_all(file, lens.sha256)
             except IntegrityError as error:
                 raise IntegrityError(f"model {name}: {error}; no lens can be read from it") from None
             except NotFoundError as error:

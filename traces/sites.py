@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tensorshark.traces.errors import UsageError
 
@@ -46,8 +47,10 @@ DEFAULT_SITES = ("resid_pre", "attn_out", "mlp_out", "resid_post")
 
 _NAME = re.compile(r"blocks\.(0|[1-9][0-9]{0,3})\.([a-z_.]{1,40})")
 _BY_HOOK = {site.hook: site for site in SITES.values()}
+_RANKS = {name: rank for rank, name in enumerate(SITES)}
 
 
+@lru_cache(4096)  # a commit asks for each of its names five times
 def parse(name: str) -> tuple[Site, int]:
     """`blocks.3.hook_resid_post` -> (resid_post, 3). Raises UsageError for any other shape of name."""
     match = _NAME.fullmatch(name)
@@ -59,7 +62,7 @@ def parse(name: str) -> tuple[Site, int]:
 def order(name: str) -> tuple[int, int]:
     """Sort key: layers outer, sites inner, in the order in which they happen."""
     site, layer = parse(name)
-    return layer, list(SITES).index(site.name)
+    return layer, _RANKS[site.name]
 
 
 RESIDUAL_STATS = {"norm": "L2 norm", "absmax": "largest magnitude"}

@@ -26,7 +26,6 @@ import msgspec
 from tensorshark.traces import tensors as safetensors
 from tensorshark.traces.errors import StorageError, TensorsharkError, UsageError
 from tensorshark.traces.files import (
-    ReadFile,
     fsync_dir,
     list_dir,
     make_dir,
@@ -37,11 +36,12 @@ from tensorshark.traces.files import (
 )
 from tensorshark.traces.journal import JournalWriter
 from tensorshark.traces.manifest import MAX_BYTES, StoredFile, TraceManifest, decode, encode
+from tensorshark.traces.residuals import split
 from tensorshark.traces.sites import DEFAULT_SITES, parse
 from tensorshark.traces.staging import Staging
 from tensorshark.traces.tensors import Array
 from tensorshark.traces.text import safe_text
-from tensorshark.traces.trace import MANIFEST, STATS, TENSORS, check, folder
+from tensorshark.traces.trace import MANIFEST, STATS, TENSORS, Trace, check, folder
 from tensorshark.traces.version import tool
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ class Writer:
         self, staged: Path, manifest: TraceManifest, tensors: Mapping[str, Array], stats: Mapping[str, Array]
     ) -> tuple[TraceManifest, StoredFile]:
         """Write the three files; returns the full manifest and what its own file is."""
-        stored, derived, digests = safetensors.split(tensors)
-        main = safetensors.write(staged / TENSORS, stored, digests, self._sync)
+        stored, derived = split(tensors)
+        main = safetensors.write(staged / TENSORS, stored, each=True, sync=self._sync)
         files = [main.file]
         if stats:
             files.append(safetensors.write(staged / STATS, stats, sync=self._sync).file)
@@ -261,10 +261,7 @@ class Writer:
         data = read_file(place / MANIFEST, MAX_BYTES, self.capture.path)
         manifest = decode(data, TraceManifest, shown(place / MANIFEST))
         check(manifest, trace_id)
-        for file in manifest.files:
-            with ReadFile(place / file.name, below=self.capture.path) as opened:
-                if opened.size != file.size or opened.sha256() != file.sha256:
-                    raise UsageError(f"{file.name} is not whole")
+        Trace(self.capture, manifest).verify()
         return manifest, StoredFile(name=MANIFEST, size=len(data), sha256=safetensors.sha256(data))
 
 

@@ -1,7 +1,10 @@
 """What the tests of captures share: a small one made by the real writer, and a disk that is too small."""
 
+import ctypes
 import os
+import platform
 import resource
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -43,3 +46,24 @@ def file_limit() -> Callable[[int], AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     return limited
+
+
+@pytest.fixture
+def flushing_subnormals() -> Callable[[], AbstractContextManager[None]]:
+    """`with flushing_subnormals():` this thread takes subnormal numbers for zero, as -ffast-math makes it."""
+    if sys.platform != "linux" or platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc":
+        pytest.skip("knows the floating-point environment of glibc on x86-64 only")
+    libm = ctypes.CDLL("libm.so.6")
+
+    @contextmanager
+    def flushing() -> Iterator[None]:
+        before = ctypes.create_string_buffer(32)  # fenv_t; its last four bytes are MXCSR
+        libm.fegetenv(before)
+        mxcsr = int.from_bytes(before.raw[28:], "little") | 0x8040  # FTZ and DAZ
+        libm.fesetenv(ctypes.create_string_buffer(before.raw[:28] + mxcsr.to_bytes(4, "little"), 32))
+        try:
+            yield
+        finally:
+            libm.fesetenv(before)
+
+    return flushing

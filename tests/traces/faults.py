@@ -6,7 +6,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-CALLS = ("open", "write", "fsync", "fdatasync", "mkdir", "rename", "unlink", "rmdir", "ftruncate", "link")
+CALLS = (
+    "open",
+    "write",
+    "writev",
+    "fsync",
+    "fdatasync",
+    "mkdir",
+    "rename",
+    "unlink",
+    "rmdir",
+    "ftruncate",
+    "link",
+)
 
 
 @contextmanager

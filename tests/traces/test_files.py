@@ -1,5 +1,6 @@
 """Opening files of strangers, and writing our own."""
 
+import itertools
 import os
 import stat
 from pathlib import Path
@@ -138,3 +139,18 @@ def test_hostile_names_are_safe_in_messages(tmp_path: Path) -> None:
         files.read_file(tmp_path / "a\x1b]52;c;eA==\x07", 9)
     assert "\x1b" not in str(caught.value)
     assert r"\x1b" in str(caught.value)
+
+
+def test_many_parts_are_written_in_order_however_little_the_system_takes_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [os.urandom(size) for size in (0, 1, 100_000, 7, 0, 32 << 10, 65, *range(40))]
+    files.write_file(tmp_path / "a", *parts)
+    assert (tmp_path / "a").read_bytes() == b"".join(parts)
+    real = os.writev
+    sizes = itertools.cycle((1, 3, 40_000, 70_000))
+    monkeypatch.setattr(
+        os, "writev", lambda fd, views: real(fd, [memoryview(b"".join(views))[: next(sizes)]])
+    )
+    files.write_file(tmp_path / "b", *parts)
+    assert (tmp_path / "b").read_bytes() == b"".join(parts)

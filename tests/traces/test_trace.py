@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tensorshark.traces import manifest, trace
-from tensorshark.traces.errors import IntegrityError, NotFoundError, UntrustedError
+from tensorshark.traces.errors import IntegrityError, NotFoundError, UntrustedError, UsageError
 from tensorshark.traces.manifest import TraceManifest
 from tensorshark.traces.sites import DEFAULT_SITES, SITES
 from tensorshark.traces.store import Capture, Trace
@@ -129,14 +131,14 @@ def test_a_long_chain_is_linear_and_keeps_to_its_memory(
 ) -> None:
     capture = write_synthetic(tmp_path / "a", traces=1, layers=60, d_model=8)
     sums = 0
-    rebuild = trace.tensors.rebuild
+    rebuild = trace.residuals.rebuild
 
     def counted(parts: Any) -> Array:
         nonlocal sums
         sums += 1
         return rebuild(parts)
 
-    monkeypatch.setattr(trace.tensors, "rebuild", counted)
+    monkeypatch.setattr(trace.residuals, "rebuild", counted)
     one = next(capture.select())
     everything = {name: one.load(name).tobytes() for name in one.tensor_names}
     assert sums == len(one.manifest.derived) == 119
@@ -173,6 +175,49 @@ def test_layers_of_a_statistic_are_the_models(capture: Capture) -> None:
     assert one.stat_layers("norm.nothing") == []
 
 
+@pytest.mark.parametrize("name", ["trace.json", "tensors.safetensors", "stats.safetensors"])
+def test_damage_to_any_byte_is_found_and_no_value_is_shown(tmp_path: Path, name: str) -> None:
+    write_synthetic(tmp_path / "a", traces=1, layers=1, d_model=2, vocab=4, prompts=["a b"])
+    (path,) = (tmp_path / "a").glob(f"traces/*/*/{name}")
+    good = path.read_bytes()
+    one = next(Capture.open(tmp_path / "a").select())
+    whole = {tensor: one.load(tensor).tobytes() for tensor in one.tensor_names}
+    for position in range(len(good)):
+        path.write_bytes(good[:position] + bytes([good[position] ^ 1 << position % 8]) + good[position + 1 :])
+        found = 0
+        try:
+            one = Capture.open(tmp_path / "a").trace(one.id)
+        except IntegrityError:
+            continue
+        for tensor in one.tensor_names:
+            try:
+                assert one.load(tensor).tobytes() == whole[tensor], position
+            except IntegrityError:
+                found += 1
+        try:
+            _ = one.stats
+        except IntegrityError:
+            found += 1
+        assert found, position
+    for other in (good[:-1], good + b"\0", b""):
+        path.write_bytes(other)
+        with pytest.raises(IntegrityError, match=one.id):
+            Capture.open(tmp_path / "a").trace(one.id).verify()
+    path.write_bytes(good)
+    Capture.open(tmp_path / "a").trace(one.id).verify()
+
+
+def test_a_thread_that_takes_small_numbers_for_zero_gets_no_sum(
+    capture: Capture, flushing_subnormals: Callable[[], AbstractContextManager[None]]
+) -> None:
+    one = next(capture.select())
+    with flushing_subnormals():
+        assert one.load("blocks.0.hook_mlp_out").any()
+        with pytest.raises(UsageError, match="set_flush_denormal"):
+            one.load("blocks.0.hook_resid_post")
+    assert one.load("blocks.0.hook_resid_post").any()
+
+
 # --- manifests that were made to mislead: consistent with the journal, so only our rules can tell ---
 
 
@@ -191,7 +236,13 @@ def _forge(capture: Capture, change: Any) -> str:
 
 
 def _derive(name: str, *of: str, **changes: Any) -> dict[str, Any]:
-    return {"name": name, "of": list(of), "dtype": "float32", "shape": [8, 16], "sha256": "0" * 64} | changes
+    return {"name": name, "of": list(of), "dtype": "float32", "shape": [8, 16]} | changes
+
+
+def _resum(record: dict[str, Any], *of: str) -> None:
+    """Say that the second layer's resid_post is the sum of other parts than it is."""
+    (step,) = [step for step in record["derived"] if step["name"] == "blocks.1.hook_resid_post"]
+    step["of"] = [SITES[site].at(int(layer)) for site, layer in (part.split(" ") for part in of)]
 
 
 _A, _B = "blocks.0.attn.hook_pattern", "blocks.1.attn.hook_pattern"
@@ -212,8 +263,14 @@ _A, _B = "blocks.0.attn.hook_pattern", "blocks.1.attn.hook_pattern"
         lambda r: r["derived"].append(_derive(_A, _A)),
         lambda r: r["derived"].append(_derive(_A)),
         lambda r: r["derived"].append(_derive(_A, *["blocks.0.hook_mlp_out"] * 9)),
-        lambda r: r["derived"].append(_derive(_A, "blocks.0.hook_mlp_out", shape=[4, 32])),
-        lambda r: r["derived"].append(_derive(_A, "blocks.0.hook_mlp_out", dtype="float16")),
+        lambda r: r["derived"].append(_derive(_A, "blocks.0.hook_mlp_out")),
+        lambda r: r["derived"][0].update(of=[]),
+        lambda r: r["derived"][0].update(shape=[4, 32]),
+        lambda r: r["derived"][0].update(dtype="float16"),
+        lambda r: _resum(r, "resid_pre 1", "attn_out 1"),
+        lambda r: _resum(r, "resid_pre 1", "attn_out 0", "mlp_out 1"),
+        lambda r: _resum(r, "resid_pre 1", "mlp_out 1", "attn_out 1"),
+        lambda r: _resum(r, "resid_post 0", "attn_out 1", "mlp_out 1"),
         lambda r: r["files"].append({"name": "../../../../etc/passwd", "size": 1, "sha256": ""}),
         lambda r: r["files"].append(r["files"][0]),
         lambda r: r.update(files=[]),
@@ -233,9 +290,9 @@ def test_a_manifest_that_contradicts_itself_is_refused(capture: Capture, change:
         lambda r: r["tensors"][0].update(sha256="0" * 64),
         lambda r: r["tensors"][0].update(dtype="int32"),
         lambda r: r["tensors"][0].update(shape=[16, 8]),
-        lambda r: r["derived"][0].update(sha256="0" * 64),
-        lambda r: r["derived"].append(_derive(_A, "blocks.0.hook_mlp_out")),
         lambda r: r["files"][0].update(size=1),
+        lambda r: r["files"][0].update(sha256="0" * 64),
+        lambda r: r["files"][1].update(size=1),
         lambda r: r["files"][1].update(sha256="0" * 64),
     ],
 )
@@ -253,9 +310,7 @@ def test_a_header_that_was_committed_breaking_a_rule_is_refused_not_called_damag
     path.write_bytes(path.read_bytes() + b"\0")
 
     def admit(record: dict[str, Any]) -> None:
-        record["files"][0].update(
-            size=path.stat().st_size, sha256=hashlib.sha256(path.read_bytes()).hexdigest()
-        )
+        record["files"][0].update(size=path.stat().st_size)  # its hash is over the header, which is as it was
 
     one = Capture.open(capture.path).trace(_forge(capture, admit))
     with pytest.raises(UntrustedError, match="last tensor"):

@@ -16,7 +16,13 @@ import numpy as np
 import pytest
 
 from tensorshark.traces import writer as writer_module
-from tensorshark.traces.errors import NotFoundError, StorageError, TensorsharkError, UsageError
+from tensorshark.traces.errors import (
+    IntegrityError,
+    NotFoundError,
+    StorageError,
+    TensorsharkError,
+    UsageError,
+)
 from tensorshark.traces.store import Capture, Writer
 from tensorshark.traces.synthetic import append_synthetic, commit_synthetic, synthetic_trace, write_synthetic
 from tensorshark.traces.trace import folder
@@ -308,6 +314,28 @@ def test_an_orphan_that_is_not_whole_is_captured_anew(empty: Capture, name: str)
     (aside,) = (empty.path / "staging" / "set-aside").iterdir()
     assert aside.name.startswith(f"{orphan}-")
     assert len(list(aside.iterdir())) == 3
+
+
+def test_adoption_finds_damage_to_any_byte(memory_path: Path) -> None:
+    capture = write_synthetic(memory_path / "a", traces=0, layers=1, d_model=2, vocab=4)
+    place = folder(capture.path, _orphan(capture))
+    with capture.writer(sync=False) as writer:
+        manifest, _ = writer._verify(place, place.name)
+        for file in manifest.files:
+            path = place / file.name
+            good = path.read_bytes()
+            assert len(good) == file.size
+            for position in range(len(good)):
+                odd = bytes([good[position] ^ 1 << position % 8])
+                path.write_bytes(good[:position] + odd + good[position + 1 :])
+                with pytest.raises(IntegrityError, match=place.name):
+                    writer._verify(place, place.name)
+            for other in (good[:-1], good + b"\0", b""):
+                path.write_bytes(other)
+                with pytest.raises(IntegrityError, match=place.name):
+                    writer._verify(place, place.name)
+            path.write_bytes(good)
+        assert writer._verify(place, place.name)[0] == manifest
 
 
 def test_a_writer_goes_on_after_a_flush_that_failed(empty: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from tensorshark.forensics.capture.forward import Recorder, Row
 from tensorshark.forensics.capture.layout import block_modules
 from tensorshark.forensics.capture.loading import LoadedModel
 from tensorshark.forensics.capture.tiny import ARCHITECTURES
+from tensorshark.traces.residuals import split
 from tensorshark.traces.sites import ATTENTION, DEFAULT_SITES, SITES
-from tensorshark.traces.tensors import split
 
 from .conftest import loaded
 
@@ -156,7 +156,7 @@ def test_residuals_are_sums_bit_for_bit(name: str, tiny: Callable[[str], Path], 
     """In sequential blocks resid_post is three parts added up, and every later resid_pre the one before."""
     model = loaded(tiny(name))
     [row] = record(model, IDS, sites=DEFAULT_SITES)
-    stored, derived, _ = split(row.tensors)
+    stored, derived = split(row.tensors)
     assert len(stored) == 1 + 2 * model.layers
     assert len(derived) == 2 * model.layers - 1
 

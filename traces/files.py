@@ -153,6 +153,15 @@ def flush(fd: int) -> None:
     getattr(os, "fdatasync", os.fsync)(fd)  # macOS has no fdatasync
 
 
+def fsync_file(path: Path) -> None:
+    """Flush a file that was closed unflushed: fsync is about the file, not the descriptor. Raises OSError."""
+    fd = os.open(path, _READ)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def fsync_dir(path: Path) -> None:
     """Flush a folder's entries. Raises OSError."""
     fd = os.open(path, _FOLDER)

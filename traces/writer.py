@@ -1,6 +1,6 @@
 """The staged commit: a trace is on disk whole or not at all, whatever is killed and whenever.
 
-    staging/<writer>/<id>/    write the files, flush each -> flush the folder -> rename it to
+    staging/<writer>/<id>/    write the files -> flush each -> flush the folder -> rename it to
     traces/<id[:2]>/<id>/     -> flush the parent -> append the journal line -> flush
 
 A trace counts when its journal line is there. Between the rename and the line a writer may be killed: what
@@ -14,9 +14,11 @@ import math
 import re
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -27,6 +29,7 @@ from tensorshark.traces import tensors as safetensors
 from tensorshark.traces.errors import StorageError, TensorsharkError, UsageError
 from tensorshark.traces.files import (
     fsync_dir,
+    fsync_file,
     list_dir,
     make_dir,
     read_file,
@@ -55,8 +58,23 @@ _YOUNG = 60.0
 """Seconds for which a trace without a line may still get it from another writer that lives."""
 
 
+@dataclass(frozen=True)
+class Staged:
+    """A trace that is written and not yet flushed; `Writer.finish` makes it count."""
+
+    manifest: TraceManifest
+    """With tensors, derived and files filled in."""
+    place: Path
+    """Its folder, inside the writer's staging."""
+    itself: StoredFile
+    """The manifest's own file."""
+
+
 class Writer:
-    """Commits traces; `with capture.writer() as writer:`. One thread at a time, any number of processes."""
+    """Commits traces; `with capture.writer() as writer:`. Any number of processes at once.
+
+    One thread at a time, but for the halves of a commit: one thread may stage while another finishes.
+    """
 
     def __init__(self, capture: Capture, sync: bool = True) -> None:
         self.capture = capture
@@ -70,6 +88,8 @@ class Writer:
         self._journal = JournalWriter(
             capture.path / "journal", self._staging.name, capture.uuid, tool(), sync=sync
         )
+        self._lock = threading.Lock()
+        """Held where traces are put in place and the journal is written."""
         self._unsettled: set[str] = set()
         """Traces that are in place and whose line is not written: then the next writer has work."""
         self._known: set[str] = set()
@@ -89,34 +109,59 @@ class Writer:
         of this trace is left, or, where the disk refuses to take back a line as well, all of it. Raises
         UsageError for what a manifest or a tensors file cannot hold.
         """
+        staged = self.stage(manifest, tensors, stats)
+        return None if staged is None else self.finish(staged)
+
+    def stage(
+        self, manifest: TraceManifest, tensors: Mapping[str, Array], stats: Mapping[str, Array]
+    ) -> Staged | None:
+        """The half of a commit that takes the processor: hash and write. None where there is nothing to do.
+
+        Until `finish` nothing of it counts, and it goes when the writer is closed. Raises as `commit` does.
+        """
         if not _ID.fullmatch(manifest.id):
             raise UsageError(f"{safe_text(manifest.id, 40)!r} is not a trace id; use trace_id()")
         final = folder(self.capture.path, manifest.id)
         if manifest.id in self._known:
             return None
-        if final.is_dir() and self._met(manifest.id):
-            return None
-        self.capture.model(manifest.model)
-        with writing(final):
-            staged = self._staging.folder / manifest.id
-            try:
-                make_dir(staged)
-                full, itself = self._stage(staged, manifest, tensors, stats)
-                if not self._move(staged, final):
+        if final.is_dir():
+            with self._lock:
+                if self._met(manifest.id):
                     return None
-            except OSError:
-                self._withdraw(final, staged)
+        self.capture.model(manifest.model)
+        place = self._staging.folder / manifest.id
+        with writing(final):
+            if not make_dir(place):
+                return None  # staged before, and yet to be finished
+            try:
+                full, itself = self._stage(place, manifest, tensors, stats)
+            except BaseException:
+                shutil.rmtree(place, ignore_errors=True)
                 raise
-            finally:
-                shutil.rmtree(staged, ignore_errors=True)
-        try:
-            self._line(full, itself)
-        except StorageError:
-            if self._journal.certain:
-                self._withdraw(final, staged)
-            raise
-        self._unsettled.discard(full.id)
-        return full
+        return Staged(full, place, itself)
+
+    def finish(self, staged: Staged) -> TraceManifest | None:
+        """The half of a commit that waits for the disk: flush, rename, journal. Raises as `commit` does."""
+        final = folder(self.capture.path, staged.manifest.id)
+        with self._lock:
+            with writing(final):
+                try:
+                    self._flush(staged)
+                    if not self._move(staged.place, final):
+                        return None
+                except OSError:
+                    self._withdraw(final, staged.place)
+                    raise
+                finally:
+                    shutil.rmtree(staged.place, ignore_errors=True)
+            try:
+                self._line(staged.manifest, staged.itself)
+            except StorageError:
+                if self._journal.certain:
+                    self._withdraw(final, staged.place)
+                raise
+            self._unsettled.discard(staged.manifest.id)
+        return staged.manifest
 
     def close(self) -> None:
         """Remove this writer's staging; idempotent."""
@@ -134,12 +179,12 @@ class Writer:
     def _stage(
         self, staged: Path, manifest: TraceManifest, tensors: Mapping[str, Array], stats: Mapping[str, Array]
     ) -> tuple[TraceManifest, StoredFile]:
-        """Write the three files; returns the full manifest and what its own file is."""
+        """Write the three files, unflushed; returns the full manifest and what its own file is."""
         stored, derived = split(tensors)
-        main = safetensors.write(staged / TENSORS, stored, each=True, sync=self._sync)
+        main = safetensors.write(staged / TENSORS, stored, each=True, sync=False)
         files = [main.file]
         if stats:
-            files.append(safetensors.write(staged / STATS, stats, sync=self._sync).file)
+            files.append(safetensors.write(staged / STATS, stats, sync=False).file)
         full = msgspec.structs.replace(manifest, tensors=main.tensors, derived=derived, files=files)
         check(full, manifest.id)
         try:
@@ -152,10 +197,15 @@ class Writer:
             raise UsageError(
                 f"trace {manifest.id}: a manifest of {len(data):,} bytes; the cap is {MAX_BYTES:,}"
             )
-        write_file(staged / MANIFEST, data, sync=self._sync)
-        if self._sync:
-            fsync_dir(staged)
+        write_file(staged / MANIFEST, data, sync=False)
         return full, StoredFile(name=MANIFEST, size=len(data), sha256=safetensors.sha256(data))
+
+    def _flush(self, staged: Staged) -> None:
+        """Files first, then the folder that names them."""
+        if self._sync:
+            for file in (*staged.manifest.files, staged.itself):
+                fsync_file(staged.place / file.name)
+            fsync_dir(staged.place)
 
     def _move(self, staged: Path, final: Path) -> bool:
         """Rename into place and flush; False when another writer was first."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tensorshark.forensics.capture.batches import buckets, stretches
-from tensorshark.forensics.capture.committer import Captured, Committer
+from tensorshark.forensics.capture.committer import Captured, Committer, Taken
 from tensorshark.forensics.capture.forward import Recorder
 from tensorshark.forensics.capture.loading import LoadedModel, load
 from tensorshark.forensics.capture.manifests import Manifests
@@ -91,7 +91,10 @@ class _Session:
         summary.model = record.name
         vocab = vocabulary(model.tokenizer, model.vocab)
         self._manifests = Manifests(model, record, settings, layers, vocab)
-        self._committer = Committer(self._capture, self._manifests)
+        self._committer = Committer(
+            self._capture, self._manifests, beside_the_pass=model.device.type != "cpu"
+        )
+        self._passed = self._tokens_passed = 0
 
     def run(self, prompts: Iterator[Prompt], total: int) -> None:
         """Everything there is, window by window."""
@@ -117,17 +120,20 @@ class _Session:
 
     def _stretch(self, prompts: list[Prepared], total: int) -> None:
         """Pass prompts of similar length together; commit in the order given, also what a Ctrl-C leaves."""
-        captured: dict[str, Captured] = {}
+        taken: dict[str, Taken] = {}
         try:
             for batch in buckets(prompts, self._settings.batch_size, self._bytes_per_token):
                 for passed, rows in self._passes(batch):
                     shape = (len(passed), max(len(prompt.ids) for prompt in passed))
                     for prompt, row in zip(passed, rows, strict=True):
-                        captured[self._manifests.id_of(prompt)] = Captured(prompt, row, shape)
-                self._show(total)
+                        if trace := self._committer.take(Captured(prompt, row, shape)):
+                            taken[self._manifests.id_of(prompt)] = trace
+                        self._passed += 1
+                        self._tokens_passed += len(prompt.ids)
+                    self._show(total)
         finally:
             identities = (self._manifests.id_of(prompt) for prompt in prompts)
-            self._committer.put([captured[identity] for identity in identities if identity in captured])
+            self._committer.put([taken[identity] for identity in identities if identity in taken])
 
     def _wanted(self, window: Sequence[Prompt], there: set[str]) -> list[Prepared]:
         """Tokenised prompts whose traces are not there yet; counts the others."""
@@ -167,9 +173,9 @@ class _Session:
 
     def _show(self, total: int) -> None:
         counts = self._committer.counts
-        done = len(counts.ids) + self._summary.skipped + len(self._summary.failed)
+        done = self._passed + self._summary.skipped + len(self._summary.failed)
         self._on_progress(
-            Progress("capture", "capturing", done, total, tokens=counts.tokens, bytes=counts.bytes)
+            Progress("capture", "capturing", done, total, tokens=self._tokens_passed, bytes=counts.bytes)
         )
 
 

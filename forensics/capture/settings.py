@@ -79,7 +79,7 @@ class Progress:
     total: int = 0
     """Steps of the stage; 0 when it cannot be known. In `capture` a step is a trace."""
     tokens: int = 0
-    """Tokens captured so far."""
+    """Tokens that went through the model so far."""
     bytes: int = 0
     """Bytes of trace files committed so far."""
 

@@ -4,9 +4,11 @@ import errno
 import importlib.util
 import itertools
 import os
+import queue
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -111,6 +113,41 @@ def test_the_disk_is_told_in_this_order(empty: Capture) -> None:
         ("fdatasync", str(journal)),
     ]
     assert seen.index(("write", str(journal))) > seen.index(("fsync", str(final.parent)))
+
+
+def test_a_commit_in_two_halves(empty: Capture) -> None:
+    """What is staged does not count and is not staged twice; finishing it does what commit does."""
+    made = synthetic_trace(empty, "a b c", {}, seed=1)
+    with empty.writer() as writer:
+        staged = writer.stage(*made)
+        assert staged is not None
+        assert writer.stage(*made) is None
+        assert _check(empty.path) == [] and _folders(empty.path) == set()
+        assert writer.finish(staged) == staged.manifest
+        assert writer.stage(*made) is None
+        assert _check(empty.path) == [made[0].id]
+        forgotten = writer.stage(*synthetic_trace(empty, "d e", {}, seed=2))
+        assert forgotten is not None and forgotten.place.is_dir()
+    assert _left(empty.path) == []
+    assert _check(empty.path) == [made[0].id]
+
+
+def test_one_thread_stages_while_another_finishes(empty: Capture) -> None:
+    made = [synthetic_trace(empty, f"word {seed}", {}, seed=seed) for seed in range(40)]
+    waiting: queue.SimpleQueue[writer_module.Staged | None] = queue.SimpleQueue()
+
+    def finish() -> None:
+        while (staged := waiting.get()) is not None:
+            writer.finish(staged)
+
+    with empty.writer() as writer:
+        thread = threading.Thread(target=finish)
+        thread.start()
+        for trace in made:
+            waiting.put(writer.stage(*trace))
+        waiting.put(None)
+        thread.join()
+    assert _check(empty.path) == [trace[0].id for trace in made]
 
 
 def test_without_sync_nothing_is_flushed(empty: Capture) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from tensorshark.forensics import lens as logit_lens
 from tensorshark.forensics.capture import CaptureSettings, Interrupted, Progress, Prompt, Summary, capture
+from tensorshark.forensics.capture.committer import Committer
 from tensorshark.forensics.capture.engine import is_out_of_memory
 from tensorshark.forensics.capture.forward import Recorder, Row
 from tensorshark.forensics.capture.prompts import read_prompts
@@ -39,11 +40,23 @@ def llama(tiny: Callable[[str], Path], home: Path) -> str:
     return str(tiny("llama"))
 
 
+@pytest.fixture(params=[False, True], ids=["between the passes", "beside the pass"])
+def beside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Hashing and writing as it is done for a pass on the processor, and on an accelerator."""
+    original = Committer.__init__
+
+    def made(self: Committer, capture: Capture, manifests: Any, beside_the_pass: bool) -> None:
+        original(self, capture, manifests, request.param)
+
+    monkeypatch.setattr(Committer, "__init__", made)
+    return bool(request.param)
+
+
 def ran(path: Path, model: str, prompts: Sequence[Prompt] = PROMPTS, **settings: Any) -> Summary:
     return capture(prompts, path, CaptureSettings(model=model, **settings))
 
 
-def test_what_is_read_back_is_what_flowed(tmp_path: Path, llama: str) -> None:
+def test_what_is_read_back_is_what_flowed(tmp_path: Path, llama: str, beside: bool) -> None:
     """Every site of every trace, derived ones included, equals a pass of its own bit for bit."""
     summary = ran(tmp_path / "c.tshark", llama, batch_size=1)
     assert (summary.captured, summary.skipped, summary.failed) == (5, 0, [])
@@ -240,7 +253,9 @@ def test_another_error_leaves_a_valid_capture(
     assert len(Capture.open(path)) == 5
 
 
-def test_ctrl_c_keeps_what_was_computed(tmp_path: Path, llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_keeps_what_was_computed(
+    tmp_path: Path, llama: str, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
     run = Recorder.run
     path = tmp_path / "c.tshark"
 
@@ -260,9 +275,12 @@ def test_ctrl_c_keeps_what_was_computed(tmp_path: Path, llama: str, monkeypatch:
     assert ran(path, llama).captured == 3
 
 
-def test_a_full_disk_stops_the_run(tmp_path: Path, llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("half", ["stage", "finish"])
+def test_a_full_disk_stops_the_run(
+    tmp_path: Path, llama: str, monkeypatch: pytest.MonkeyPatch, beside: bool, half: str
+) -> None:
     """The error of the writing thread arrives where the run was started; what was committed stays."""
-    commit = Writer.commit
+    real = getattr(Writer, half)
     path = tmp_path / "c.tshark"
     done = []
 
@@ -270,14 +288,16 @@ def test_a_full_disk_stops_the_run(tmp_path: Path, llama: str, monkeypatch: pyte
         if len(done) == 2:
             raise StorageError("disk: cannot be written: No space left on device")
         done.append(trace)
-        return commit(self, *trace)
+        return real(self, *trace)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Writer, "commit", full)
+        patch.setattr(Writer, half, full)
         with pytest.raises(StorageError, match="No space left"):
             ran(path, llama, batch_size=1)
-    assert len(Capture.open(path)) == 2
-    assert ran(path, llama).captured == 3
+    there = len(Capture.open(path))
+    assert there <= 2
+    assert list((path / "staging").iterdir()) == []
+    assert ran(path, llama).captured == 5 - there
 
 
 def test_progress_ends_at_the_total(tmp_path: Path, llama: str) -> None:
@@ -285,7 +305,7 @@ def test_progress_ends_at_the_total(tmp_path: Path, llama: str) -> None:
     capture(PROMPTS, tmp_path / "c.tshark", CaptureSettings(model=llama, batch_size=2), seen.append)
     assert seen[0].stage == "model"
     passes = [progress for progress in seen if progress.stage == "capture"]
-    assert [progress.done for progress in passes] == sorted(progress.done for progress in passes)
+    assert [progress.done for progress in passes[:3]] == [2, 4, 5]
     assert (passes[-1].done, passes[-1].total) == (5, 5)
     assert passes[-1].bytes > 0 and passes[-1].tokens > 0
 

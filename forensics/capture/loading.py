@@ -89,8 +89,10 @@ def load(source: Source, settings: CaptureSettings, on_progress: OnProgress = no
 
     quiet_transformers()
     device = _device(settings.device)
-    model, tokenizer = _from_files(source, settings, getattr(torch, settings.dtype), on_progress)
     config_file = _config_file(source)
+    if config_file.get("is_encoder_decoder"):
+        raise UsageError(f"{_named(source)}: an encoder-decoder; only decoders can be captured")
+    model, tokenizer = _from_files(source, settings, getattr(torch, settings.dtype), on_progress)
     model.to(device)  # type: ignore[arg-type]  # the decorated method loses its types
     model.requires_grad_(False).eval()  # type: ignore[no-untyped-call]
     config = model.config.get_text_config()
@@ -180,8 +182,6 @@ def _from_files(
         raise UsageError(f"{_named(source)}: cannot be loaded: {_first_line(error)}") from None
     if source.gguf:
         clear_quantisation(model)
-    if model.config.is_encoder_decoder:
-        raise UsageError(f"{_named(source)}: an encoder-decoder; only decoders can be captured")
     return model, tokenizer
 
 

@@ -71,8 +71,8 @@ class CaptureSettings:
 class Progress:
     """Where a run is; sent at every change worth drawing."""
 
-    stage: Literal["model", "tokens", "capture"]
-    """`model`: fetching, converting or loading it; `tokens`: reading prompts; `capture`: the passes."""
+    stage: Literal["model", "capture"]
+    """`model`: fetching, converting or loading it; `capture`: the passes."""
     text: str = ""
     """What is being done, in words that may be shown."""
     done: int = 0

@@ -9,6 +9,7 @@ Run as `python -m tensorshark.forensics.capture.template`: one JSON request on s
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -47,8 +48,11 @@ def render(
     }
     command = [sys.executable, "-P", "-m", "tensorshark.forensics.capture.template"]
     data = json.dumps(request).encode()
+    environment = {name: value for name, value in os.environ.items() if "TOKEN" not in name.upper()}
     try:
-        done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=6 * cpu_seconds)
+        done = subprocess.run(
+            command, input=data, capture_output=True, check=False, timeout=6 * cpu_seconds, env=environment
+        )
     except subprocess.TimeoutExpired:
         raise UntrustedError(f"the chat template ran for more than {6 * cpu_seconds} s; stopped") from None
     if done.returncode < 0:

@@ -31,6 +31,8 @@ _WAL_HEAD = struct.Struct(">8I")  # magic, version, page size, checkpoint, salt 
 _WAL_FRAME = struct.Struct(">4I8x")  # page number from 1, pages after commit, salt 1, salt 2
 _STRIDE = 1 << 20
 """Bytes read at once while verifying."""
+_PATIENCE = 40
+"""Times to ask again, 5 ms apart, while a reader holds on to pages as they were."""
 
 
 class DamagedError(Exception):
@@ -59,7 +61,8 @@ class Seal:
         sums = self._read() if self.path.exists() else array("I")
         if sums is None:
             raise DamagedError("the page checksums are damaged")
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        if not _checkpoint(connection):
+            return  # the log still names every page that may differ; whoever writes next seals them
         with ReadFile(self.database) as file:
             pages = file.size // PAGE
             known = min(len(sums), pages)
@@ -171,3 +174,16 @@ class Seal:
         temporary.unlink(missing_ok=True)
         write_file(temporary, data, zlib.crc32(data).to_bytes(4, "little"), sync=False)
         temporary.replace(self.path)
+
+
+def _checkpoint(connection: sqlite3.Connection) -> bool:
+    """Copy the log's pages into the file; False while a reader that still sees old ones keeps some back.
+
+    Sealing then would checksum old pages, and the truncation that follows bring the new ones in unsealed.
+    """
+    for _ in range(_PATIENCE):
+        _, frames, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if copied == frames:
+            return True
+        time.sleep(0.005)
+    return False

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,23 @@ def test_a_reader_inside_a_transaction_delays_nothing_that_matters(database: Dat
     _insert(connection, 1)
     seal.close(connection)
     assert seal.verify()
+
+
+def test_a_reader_that_holds_old_pages_is_no_damage(database: Database) -> None:
+    """A checkpoint cannot pass what a reader still sees; the reader may let go at any moment of sealing."""
+    writer, reader, seal = database.connect(), database.connect(), Seal(database.path)
+    _insert(writer, 60)
+    seal.close(writer)
+    for held in (0.05, 0.1, 0.4, 0.8):
+        _insert(writer, 1)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM t").fetchall()
+        _insert(writer, 300)
+        release = threading.Timer(held, reader.execute, ["COMMIT"])
+        release.start()
+        seal.close(writer)
+        assert not seal.damaged()
+        release.join()
+        seal.close(writer)
+        assert not seal.damaged() and not seal.waiting()
+    database.close()

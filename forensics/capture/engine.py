@@ -39,9 +39,10 @@ def run(prompts: Iterable[Prompt], path: Path, settings: CaptureSettings, on_pro
     """See `tensorshark.forensics.capture.capture`."""
     started = time.perf_counter()
     model = load_model(settings, on_progress)
-    loaded = time.perf_counter()
-    summary = Summary(path=path, load_seconds=loaded - started)
+    summary = Summary(path=path)
     session = _Session(model, path, settings, summary, on_progress)
+    ready = time.perf_counter()
+    summary.load_seconds = ready - started
     total = len(prompts) if isinstance(prompts, Sequence) else 0
     try:
         session.run(iter(prompts), total)
@@ -49,7 +50,7 @@ def run(prompts: Iterable[Prompt], path: Path, settings: CaptureSettings, on_pro
         summary.interrupted = True
         raise Interrupted(summary) from None
     finally:
-        summary.seconds = time.perf_counter() - loaded
+        summary.seconds = time.perf_counter() - ready
         session.report()
     return summary
 

@@ -115,8 +115,9 @@ class Summary:
     bytes: int = 0
     """Bytes of all the captured traces' files."""
     seconds: float = 0.0
-    """Of the passes and the writing, without loading the model."""
+    """Of tokenising, the passes and the writing."""
     load_seconds: float = 0.0
+    """Of finding and loading the model, and of keeping its record and lens in the capture."""
     experts: dict[str, int] = field(default_factory=dict)
     """Expert code -> number of traces that have it."""
     remarks: list[str] = field(default_factory=list)

@@ -105,7 +105,7 @@ async def test_narrow_has_details_as_a_tab(capture: Path) -> None:
     async with opened(capture, (80, 24)) as (app, pilot):
         assert not app.details.region.area
         await press(app, pilot, "0")
-        assert app.details.region.width == 80 and "manifest ok" in screen(app)
+        assert app.details.region.width == 80 and "hash ok" in screen(app)
         await press(app, pilot, "1")
         assert not app.details.region.area and app.panes["Norms"].region.width == 80
     async with opened(capture, (120, 40)) as (app, _):
@@ -368,7 +368,7 @@ async def test_damage_is_said_and_never_shown(capture: Path, tmp_path: Path) -> 
         assert "damaged" in text and not re.search(r"‖[\d.]+‖", text)
         assert victim in app.panes["Norms"].missing()
         await press(app, pilot, "j")
-        assert app.subject.problem == "" and "manifest ok" in screen(app)
+        assert app.subject.problem == "" and "hash ok" in screen(app)
 
 
 async def test_a_capture_that_is_removed(capture: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class Node:
 
 def tree(trace: Trace, number: int, cursor: Cursor, opened: set[str], problem: str = "") -> Iterator[Node]:
     """The visible lines of a trace's tree, top to bottom; the longest branch, all layers, is the last."""
-    state = "damaged" if problem else "manifest ok"
+    state = "damaged" if problem else "hash ok"
     yield Node(
         "trace", 0, f"trace {number}", f"{len(trace.token_ids)} tokens · {state}", open="trace" in opened
     )

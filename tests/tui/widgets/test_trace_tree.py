@@ -31,7 +31,7 @@ def test_what_it_is_and_where_it_comes_from(trace: Trace) -> None:
     """Number, tokens, id, spans, labels and provenance, safe to print."""
     nodes = lines(trace, Cursor(), OPEN)
     assert nodes["trace"].name == "trace 7"
-    assert nodes["trace"].value == f"{len(trace.token_ids)} tokens · manifest ok"
+    assert nodes["trace"].value == f"{len(trace.token_ids)} tokens · hash ok"
     assert nodes["id"].value == trace.id
     assert nodes["spans"].value == f"prompt 0..{len(trace.token_ids)}"
     assert nodes["labels"].value == r"by=\x1b[2Jme · category=code" and nodes["labels"].open is False

@@ -49,7 +49,7 @@ picture: $(STAMP) ## draw the README's picture from the real workbench
 	  --keys $(KEYS)
 
 docs: $(STAMP)   ## make anew what is generated: the filter's parse tables and docs/filter.md
-	$(BIN)/python -m tensorshark.forensics.filter.tables
+	$(BIN)/python -m tensorshark.forensics.filter.syntax.tables
 	$(BIN)/python -m tensorshark.forensics.filter.docs
 
 clean:           ## remove what can be made again

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tensorshark.forensics.filter.operands import Numbers, Shown, Value
-from tensorshark.forensics.filter.reader import Reader
+from tensorshark.forensics.filter.values.operands import Numbers, Shown, Value
+from tensorshark.forensics.filter.values.reader import Reader
 from tensorshark.traces.errors import FilterError
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ class SortKey(msgspec.Struct, frozen=True):
 
 def expression(text: str) -> Value:
     """A field, with its selections, or a function of one, as `-e` and `--sort` take. Raises FilterError."""
-    from tensorshark.forensics.filter.complaint import Complaint
-    from tensorshark.forensics.filter.names import Names
-    from tensorshark.forensics.filter.parser import parse as tree_of
+    from tensorshark.forensics.filter.checks.complaint import Complaint
+    from tensorshark.forensics.filter.checks.names import Names
+    from tensorshark.forensics.filter.syntax.parser import parse as tree_of
 
     if not text.strip():
         raise FilterError("a field is missing", text)

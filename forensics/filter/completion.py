@@ -66,7 +66,7 @@ class Completion(msgspec.Struct, frozen=True):
 
 def complete(text: str, position: int, index: Index | None = None) -> list[Completion]:
     """Ways on at the caret, likely ones first; with an index, labels, values and spans of that capture."""
-    from tensorshark.forensics.filter.parser import expected
+    from tensorshark.forensics.filter.syntax.parser import expected
 
     before = text[: max(0, position)]
     quote_at = _open_quote(before)

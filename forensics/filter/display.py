@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import numpy as np
 
-from tensorshark.forensics.filter.cells import Signal
-from tensorshark.forensics.filter.costs import Cost, estimate, label_count, with_inner
-from tensorshark.forensics.filter.operands import Numbers
-from tensorshark.forensics.filter.predicates import Predicate, answer
-from tensorshark.forensics.filter.reader import Reader
-from tensorshark.forensics.filter.stored import Label
+from tensorshark.forensics.filter.answers.costs import Cost, estimate, label_count, with_inner
+from tensorshark.forensics.filter.answers.predicates import Predicate, answer
+from tensorshark.forensics.filter.values.cells import Signal
+from tensorshark.forensics.filter.values.operands import Numbers
+from tensorshark.forensics.filter.values.reader import Reader
+from tensorshark.forensics.filter.values.stored import Label
 from tensorshark.traces.errors import FilterError
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def parse(text: str) -> Filter:
     """Read a filter; blank text is the empty filter. Raises FilterError, and nothing else."""
     if not text.strip():
         return Filter(text, None)
-    from tensorshark.forensics.filter.checker import Checker
-    from tensorshark.forensics.filter.parser import parse as tree_of
+    from tensorshark.forensics.filter.checks.checker import Checker
+    from tensorshark.forensics.filter.syntax.parser import parse as tree_of
 
     checker = Checker(text)
     predicate = checker.predicate(tree_of(text))

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tensorshark.forensics.filter.builder import MAX_DEPTH, MAX_TERMS, UNITS
 from tensorshark.forensics.filter.display import parse
 from tensorshark.forensics.filter.fields import FIELDS, PLANNED, SELECTORS, FieldInfo
 from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
 from tensorshark.forensics.filter.functions import PLANNED as PLANNED_FUNCTIONS
-from tensorshark.forensics.filter.parser import MAX_TEXT
+from tensorshark.forensics.filter.syntax.builder import MAX_DEPTH, MAX_TERMS, UNITS
+from tensorshark.forensics.filter.syntax.parser import MAX_TEXT
 
 TEMPLATE = Path(__file__).with_name("page.md")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "filter.md"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tensorshark.forensics.filter.relations import regex
+from tensorshark.forensics.filter.values.relations import regex
 from tensorshark.traces.text import safe_text
 
 _ATOM = re.compile(

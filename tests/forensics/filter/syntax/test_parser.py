@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tensorshark.forensics.filter import check, complete, docs, parser, tree
+from tensorshark.forensics.filter import check, complete, docs
+from tensorshark.forensics.filter.syntax import parser, tree
 from tensorshark.traces.errors import FilterError
 
 SOMEWHERE = tree.Place(0, 0)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from tensorshark.forensics.filter import tree
-from tensorshark.forensics.filter.lalr import Branch, Token
+from tensorshark.forensics.filter.syntax import tree
+from tensorshark.forensics.filter.syntax.lalr import Branch, Token
 from tensorshark.traces.errors import FilterError
 from tensorshark.traces.text import safe_text
 
@@ -161,7 +161,7 @@ class _Builder:
 
     def date(self, branch: Branch, place: tree.Place) -> tree.Date:
         said = branch.children[0].text
-        from tensorshark.forensics.filter import dates
+        from tensorshark.forensics.filter.syntax import dates
 
         found = dates.date(said)
         if found is None:

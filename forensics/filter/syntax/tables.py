@@ -1,6 +1,6 @@
 """From `grammar.lark` to `tables.json`: lark makes the LALR(1) tables once, nobody waits for it again.
 
-    python -m tensorshark.forensics.filter.tables      writes tables.json anew
+    python -m tensorshark.forensics.filter.syntax.tables      writes tables.json anew
 
 Needed after a change of the grammar only. Reading a filter takes the tables and `lalr`, and not lark: that
 saves 80 ms at every start.

@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from tensorshark.forensics.filter import tree
 from tensorshark.forensics.filter.fields import HEAD, LAYER, POS
+from tensorshark.forensics.filter.syntax import tree
 from tensorshark.traces.text import safe_text
 
 Quantity = Literal["some", "any", "every", "all"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from tensorshark.forensics.filter import fields, functions, tree
-from tensorshark.forensics.filter.applied import Applied
-from tensorshark.forensics.filter.cells import HeadMeans, Signal, Site, Token, TokenId
-from tensorshark.forensics.filter.complaint import A_TYPE, CORRELATED, LITERALS, Complaint
+from tensorshark.forensics.filter import fields, functions
+from tensorshark.forensics.filter.checks.complaint import A_TYPE, CORRELATED, LITERALS, Complaint
 from tensorshark.forensics.filter.fields import AXES, HEAD, LAYER, POS, SELECTORS, FieldInfo
 from tensorshark.forensics.filter.functions import FUNCTIONS, PLANNED, PREDICATES
-from tensorshark.forensics.filter.operands import Value
-from tensorshark.forensics.filter.selection import Pick
-from tensorshark.forensics.filter.stored import Expert, Label, Prompt, Stored
+from tensorshark.forensics.filter.syntax import tree
+from tensorshark.forensics.filter.values.applied import Applied
+from tensorshark.forensics.filter.values.cells import HeadMeans, Signal, Site, Token, TokenId
+from tensorshark.forensics.filter.values.operands import Value
+from tensorshark.forensics.filter.values.selection import Pick
+from tensorshark.forensics.filter.values.stored import Expert, Label, Prompt, Stored
 from tensorshark.traces.errors import FilterError
 from tensorshark.traces.text import safe_text
 

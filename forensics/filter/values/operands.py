@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tensorshark.forensics.filter.fields import Type
-from tensorshark.forensics.filter.relations import Bools, Relation
-from tensorshark.forensics.filter.selection import Quantity
-from tensorshark.forensics.filter.tree import Quantifier
+from tensorshark.forensics.filter.syntax.tree import Quantifier
+from tensorshark.forensics.filter.values.relations import Bools, Relation
+from tensorshark.forensics.filter.values.selection import Quantity
 
 if TYPE_CHECKING:
-    from tensorshark.forensics.filter.reader import Reader
+    from tensorshark.forensics.filter.values.reader import Reader
 
 Cell = str | int | float | bool
 Shown = Cell | None | list[Any]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tensorshark.forensics.filter.dates import date
+from tensorshark.forensics.filter.syntax.dates import date
 
 
 @pytest.mark.parametrize(

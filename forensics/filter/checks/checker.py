@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from tensorshark.forensics.filter import fields, tree
-from tensorshark.forensics.filter.complaint import A_TYPE, LITERALS, Complaint
-from tensorshark.forensics.filter.constants import Constants
-from tensorshark.forensics.filter.functions import PREDICATES
-from tensorshark.forensics.filter.names import Names
-from tensorshark.forensics.filter.operands import Value
-from tensorshark.forensics.filter.predicates import (
+from tensorshark.forensics.filter import fields
+from tensorshark.forensics.filter.answers.predicates import (
     Both,
     Comparison,
     Either,
@@ -19,7 +14,13 @@ from tensorshark.forensics.filter.predicates import (
     Paired,
     Predicate,
 )
-from tensorshark.forensics.filter.relations import OneOf, Order, Present
+from tensorshark.forensics.filter.checks.complaint import A_TYPE, LITERALS, Complaint
+from tensorshark.forensics.filter.checks.constants import Constants
+from tensorshark.forensics.filter.checks.names import Names
+from tensorshark.forensics.filter.functions import PREDICATES
+from tensorshark.forensics.filter.syntax import tree
+from tensorshark.forensics.filter.values.operands import Value
+from tensorshark.forensics.filter.values.relations import OneOf, Order, Present
 
 _SPELLED = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "~": "matches"}
 _STRICT: dict[str, tuple[str, tree.Quantifier]] = {"===": ("==", "all"), "!==": ("!=", "any")}

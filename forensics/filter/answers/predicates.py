@@ -13,12 +13,12 @@ from itertools import pairwise
 import msgspec
 import numpy as np
 
-from tensorshark.forensics.filter.cells import Signal, Site, Token, TokenId
-from tensorshark.forensics.filter.operands import Numbers, Tier, Value
-from tensorshark.forensics.filter.reader import Reader
-from tensorshark.forensics.filter.relations import Bools, Order, Relation, compare, said, verb
-from tensorshark.forensics.filter.stored import Expert, Label, Stored
-from tensorshark.forensics.filter.tree import Quantifier
+from tensorshark.forensics.filter.syntax.tree import Quantifier
+from tensorshark.forensics.filter.values.cells import Signal, Site, Token, TokenId
+from tensorshark.forensics.filter.values.operands import Numbers, Tier, Value
+from tensorshark.forensics.filter.values.reader import Reader
+from tensorshark.forensics.filter.values.relations import Bools, Order, Relation, compare, said, verb
+from tensorshark.forensics.filter.values.stored import Expert, Label, Stored
 
 Bounds = tuple[Bools, Bools]
 """Surely and possibly (trace,)."""

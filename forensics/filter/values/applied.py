@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tensorshark.forensics.filter.cells import Signal
 from tensorshark.forensics.filter.fields import Type
 from tensorshark.forensics.filter.functions import Function
-from tensorshark.forensics.filter.operands import Numbers, Tier, Value, asked_in_blocks
-from tensorshark.forensics.filter.relations import Bools, Relation
-from tensorshark.forensics.filter.selection import Quantity
-from tensorshark.forensics.filter.tree import Quantifier
+from tensorshark.forensics.filter.syntax.tree import Quantifier
+from tensorshark.forensics.filter.values.cells import Signal
+from tensorshark.forensics.filter.values.operands import Numbers, Tier, Value, asked_in_blocks
+from tensorshark.forensics.filter.values.relations import Bools, Relation
+from tensorshark.forensics.filter.values.selection import Quantity
 
 if TYPE_CHECKING:
-    from tensorshark.forensics.filter.reader import Reader
+    from tensorshark.forensics.filter.values.reader import Reader
 
 
 class Applied(Value, frozen=True):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tensorshark.forensics.filter.relations import Bools
-from tensorshark.forensics.filter.selection import Pick
+from tensorshark.forensics.filter.values.relations import Bools
+from tensorshark.forensics.filter.values.selection import Pick
 from tensorshark.traces.errors import IntegrityError, NotFoundError, UntrustedError
 
 if TYPE_CHECKING:

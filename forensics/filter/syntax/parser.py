@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tensorshark.forensics.filter import builder, fields, functions, lalr, tree
+from tensorshark.forensics.filter import fields, functions
+from tensorshark.forensics.filter.syntax import builder, lalr, tree
 from tensorshark.traces.errors import FilterError
 from tensorshark.traces.text import safe_text
 

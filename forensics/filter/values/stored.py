@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorshark.forensics.filter.fields import FieldInfo, Type
-from tensorshark.forensics.filter.operands import Numbers, Tier, Value
-from tensorshark.forensics.filter.relations import Bools, Contains, Matches, Order, Present, Relation
-from tensorshark.forensics.filter.selection import Quantity
-from tensorshark.forensics.filter.tree import Quantifier
+from tensorshark.forensics.filter.syntax.tree import Quantifier
+from tensorshark.forensics.filter.values.operands import Numbers, Tier, Value
+from tensorshark.forensics.filter.values.relations import Bools, Contains, Matches, Order, Present, Relation
+from tensorshark.forensics.filter.values.selection import Quantity
 
 if TYPE_CHECKING:
-    from tensorshark.forensics.filter.reader import Reader
+    from tensorshark.forensics.filter.values.reader import Reader
 
 _MANY = 2000
 """Traces from which on it is cheaper to read all values of a label than each trace's labels."""

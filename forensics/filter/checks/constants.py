@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tensorshark.forensics.filter import tree
-from tensorshark.forensics.filter.complaint import A_TYPE, LITERALS, Complaint
+from tensorshark.forensics.filter.checks.complaint import A_TYPE, LITERALS, Complaint
 from tensorshark.forensics.filter.fields import SEVERITIES
-from tensorshark.forensics.filter.operands import Value
-from tensorshark.forensics.filter.relations import (
+from tensorshark.forensics.filter.syntax import tree
+from tensorshark.forensics.filter.values.operands import Value
+from tensorshark.forensics.filter.values.relations import (
     Constant,
     Contains,
     During,
@@ -74,7 +74,7 @@ class Constants:
         part = str(self.constant(node))
         if operator == "contains":
             return Contains(part)
-        from tensorshark.forensics.filter import patterns
+        from tensorshark.forensics.filter.checks import patterns
 
         if reason := patterns.refused(part):
             raise self.error(reason, node.place)
@@ -104,7 +104,7 @@ class Constants:
     def date(self, node: tree.Expression) -> tree.Date:
         """A date, also one in quotes."""
         if isinstance(node, tree.Text):
-            from tensorshark.forensics.filter import dates
+            from tensorshark.forensics.filter.syntax import dates
 
             if found := dates.date(node.value):
                 return tree.Date(node.place, *found)

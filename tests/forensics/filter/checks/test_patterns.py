@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tensorshark.forensics.filter import patterns
-from tensorshark.forensics.filter.relations import Matches
+from tensorshark.forensics.filter.checks import patterns
+from tensorshark.forensics.filter.values.relations import Matches
 
 
 @pytest.mark.parametrize(

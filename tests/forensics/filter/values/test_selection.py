@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tensorshark.forensics.filter import parser, tree
-from tensorshark.forensics.filter.selection import Pick
+from tensorshark.forensics.filter.syntax import parser, tree
+from tensorshark.forensics.filter.values.selection import Pick
 
 ends = st.none() | st.integers(-8, 8)
 

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tensorshark.forensics.filter.fields import HEAD, LAYER, POS, FieldInfo, Type
-from tensorshark.forensics.filter.operands import Numbers, Shown, Tier, Value, asked_in_blocks
-from tensorshark.forensics.filter.relations import Bools, Relation
-from tensorshark.forensics.filter.selection import Pick, Quantity
-from tensorshark.forensics.filter.tree import At, Quantifier
+from tensorshark.forensics.filter.syntax.tree import At, Quantifier
+from tensorshark.forensics.filter.values.operands import Numbers, Shown, Tier, Value, asked_in_blocks
+from tensorshark.forensics.filter.values.relations import Bools, Relation
+from tensorshark.forensics.filter.values.selection import Pick, Quantity
 
 if TYPE_CHECKING:
-    from tensorshark.forensics.filter.reader import Reader
+    from tensorshark.forensics.filter.values.reader import Reader
     from tensorshark.traces.trace import Trace
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tensorshark.forensics.filter import tree
 from tensorshark.forensics.filter.fields import Type
+from tensorshark.forensics.filter.syntax import tree
 from tensorshark.traces.errors import FilterError
 from tensorshark.traces.text import safe_text
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tensorshark.forensics.filter.relations import (
+from tensorshark.forensics.filter.values.relations import (
     Contains,
     During,
     OneOf,

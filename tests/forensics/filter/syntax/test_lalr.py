@@ -5,7 +5,8 @@ import functools
 import lark
 import pytest
 
-from tensorshark.forensics.filter import docs, lalr, tables
+from tensorshark.forensics.filter import docs
+from tensorshark.forensics.filter.syntax import lalr, tables
 
 
 @functools.cache

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tensorshark.forensics.filter.cells import Signal
-from tensorshark.forensics.filter.operands import Tier, Value
-from tensorshark.forensics.filter.predicates import Both, Comparison, Either, Predicate
-from tensorshark.forensics.filter.relations import Order
-from tensorshark.forensics.filter.stored import Label
+from tensorshark.forensics.filter.answers.predicates import Both, Comparison, Either, Predicate
+from tensorshark.forensics.filter.values.cells import Signal
+from tensorshark.forensics.filter.values.operands import Tier, Value
+from tensorshark.forensics.filter.values.relations import Order
+from tensorshark.forensics.filter.values.stored import Label
 from tensorshark.traces.errors import TensorsharkError
 
 if TYPE_CHECKING:

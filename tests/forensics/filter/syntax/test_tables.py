@@ -3,11 +3,11 @@
 import subprocess
 import sys
 
-from tensorshark.forensics.filter import tables
+from tensorshark.forensics.filter.syntax import tables
 
 
 def test_the_tables_are_those_of_the_grammar() -> None:
-    remedy = "python -m tensorshark.forensics.filter.tables"
+    remedy = "python -m tensorshark.forensics.filter.syntax.tables"
     assert tables.TABLES.read_text("utf-8") == tables.dump(), f"stale: run {remedy}"
 
 

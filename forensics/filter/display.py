@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import numpy as np
 
+from tensorshark.forensics.filter.answers.answer import answer
 from tensorshark.forensics.filter.answers.costs import Cost, estimate, label_count, with_inner
-from tensorshark.forensics.filter.answers.predicates import Predicate, answer
+from tensorshark.forensics.filter.answers.predicates import Predicate
 from tensorshark.forensics.filter.values.cells import Signal
 from tensorshark.forensics.filter.values.operands import Numbers
 from tensorshark.forensics.filter.values.reader import Reader

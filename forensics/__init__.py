@@ -5,7 +5,15 @@ Importing this package is cheap: no numpy, no torch, nothing read from disk.
 
 from __future__ import annotations
 
-from tensorshark.forensics.analyzer import API_VERSION, Analyzer, Field, Needs, Option, OptionValue
+from tensorshark.forensics.analyzer import (
+    API_VERSION,
+    Analyzer,
+    Cells,
+    Field,
+    Needs,
+    Option,
+    OptionValue,
+)
 from tensorshark.forensics.results import (
     AnyResult,
     Cell,
@@ -28,6 +36,7 @@ __all__ = [
     "Analyzer",
     "AnyResult",
     "Cell",
+    "Cells",
     "Column",
     "Failed",
     "Field",

@@ -10,19 +10,31 @@
             for trace in view.progress():
                 yield trace.row(norm=...)
 
+What it declares as fields can be asked for in filters, columns and sort keys, once it can measure them:
+
+    class Repeats(Analyzer):
+        \"\"\"How often each token has come before.\"\"\"
+        name = "repeats"
+        fields = [Field("repeats.before", int, axes=("pos",), help="earlier places of the same token")]
+
+        def measure(self, trace, field, cells):
+            ids = trace.token_ids
+            return [ids[:position].count(ids[position]) for position in cells.positions]
+
+`repeats.before[-1] > 3` works then, is offered while typing, and is computed once for each trace.
 Registered under the entry-point group `tensorshark.analyzers`; built-ins come through the same door.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tensorshark.forensics.results import Result
 
 if TYPE_CHECKING:
-    from tensorshark.forensics.view import View
+    from tensorshark.forensics.view import View, ViewTrace
 
 API_VERSION = 1
 
@@ -69,12 +81,34 @@ class Field:
     """A value that filters, columns and colours can use."""
 
     name: str
+    """Words with dots between them; the first is the analyzer's name, or one of its `families`."""
     type: type
     """str, int, float or bool."""
     axes: tuple[str, ...] = ()
-    """Among layer, head, pos; empty for one value per trace."""
+    """Among layer, head, pos, in this order; empty for one value per trace."""
     help: str = ""
+    """One line, without a full stop."""
     unit: str = ""
+    noun: str = ""
+    """The field in a sentence, before its layer and token: `lens entropy of`; its name when empty."""
+    example: str = ""
+    """A filter that uses it."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Which cells of a field are asked for, of one trace: those where the three lists cross."""
+
+    layers: Sequence[int] = ()
+    """Layers of the model, ascending, whether captured or not."""
+    heads: Sequence[int] = ()
+    positions: Sequence[int] = ()
+    """0-based, ascending."""
+
+    def shape(self, axes: Sequence[str]) -> tuple[int, ...]:
+        """How many along each of a field's axes."""
+        sizes = {"layer": len(self.layers), "head": len(self.heads), "pos": len(self.positions)}
+        return tuple(sizes[axis] for axis in axes)
 
 
 class Analyzer:
@@ -86,6 +120,9 @@ class Analyzer:
     needs: ClassVar[Needs] = Needs()
     options: ClassVar[Sequence[Option]] = ()
     fields: ClassVar[Sequence[Field]] = ()
+    """Filters can use them where the class defines `measure`; written down as literals, like the options."""
+    families: ClassVar[Sequence[str]] = ()
+    """First words of its fields besides its name: `lens` of logit-lens."""
     api: ClassVar[int] = API_VERSION
 
     def run(self, view: View, options: Mapping[str, OptionValue]) -> Iterator[Result]:
@@ -99,6 +136,27 @@ class Analyzer:
     def finish(self, options: Mapping[str, OptionValue]) -> Iterator[Result]:
         """Yield what is about all traces together, from what `run` kept in `self`; nothing by default."""
         return iter(())
+
+    def measure(self, trace: ViewTrace, field: str, cells: Cells) -> Any:
+        """The cells of one field of one trace, and no others.
+
+        Returns an array, or nested lists, with the field's axes in their order, `cells.shape(axes)`; one
+        value for a field without axes. NaN or None is an absent value. What is raised, NotFoundError for
+        what was not captured among it, makes all of them absent and is said beside the answer.
+        """
+        raise NotImplementedError
+
+    def measure_all(self, asked: Iterable[tuple[ViewTrace, Cells]], field: str) -> Iterator[Any]:
+        """`measure` of several traces: for each, in order, its value or the error that there is none.
+
+        Override it where many traces together are cheaper than one by one, and take them one at a time: they
+        are opened as they are asked for. Where other fields come for free, yield {field: value} of all.
+        """
+        for trace, cells in asked:
+            try:
+                yield self.measure(trace, field, cells)
+            except Exception as error:
+                yield error
 
     @classmethod
     def summary(cls) -> str:

@@ -8,14 +8,12 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-
-from msgspec.structs import replace
 
 from tensorshark.forensics import outline
 from tensorshark.forensics.analyzer import API_VERSION, Analyzer, Option, OptionValue
 from tensorshark.forensics.gather import Problem, gather, merge
+from tensorshark.forensics.installed import entry, names, origin, outlines
 from tensorshark.forensics.outline import Outline
 from tensorshark.forensics.positions import NoSuchPositionError
 from tensorshark.forensics.positions import check as check_position
@@ -24,35 +22,16 @@ from tensorshark.forensics.view import View
 from tensorshark.traces.errors import AnalyzerError, NotFoundError, TensorsharkError, UsageError
 from tensorshark.traces.text import safe_text
 
-GROUP = "tensorshark.analyzers"
-OURS = "tensorshark"
+__all__ = ["declared", "describe", "load", "names", "outlines", "parse_options", "run", "said", "stream"]
+
 REMEDY = "capture again with what is missing"
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
-def names() -> list[str]:
-    """Names of all installed analyzers, ours first; nothing is imported."""
-    return list(_installed())
-
-
-def outlines() -> list[Outline]:
-    """What each installed analyzer says about itself, read without importing it.
-
-    An entry point whose name is already taken is in the list too, with its `problem`.
-    """
-    taken: set[str] = set()
-    found = []
-    for point in _points():
-        each = outline.read(point.name, point.value, _origin(point))
-        found.append(replace(each, problem="its name is taken") if point.name in taken else each)
-        taken.add(point.name)
-    return found
-
-
 def describe(name: str) -> Outline:
     """One analyzer's outline; it is imported only where its source alone does not tell."""
-    point = _point(name)
-    found = outline.read(name, point.value, _origin(point))
+    point = entry(name)
+    found = outline.read(name, point.value, origin(point))
     if not found.problem:
         return found
     cls = load(name)
@@ -62,18 +41,20 @@ def describe(name: str) -> Outline:
         cls.scope,
         [outline.OptionOutline.of(option) for option in cls.all_options()],
         [outline.FieldOutline.of(field) for field in cls.fields],
-        _origin(point),
+        origin(point),
         point.value,
+        needs=outline.NeedsOutline.of(cls.needs),
+        families=list(cls.families),
     )
 
 
 def load(name: str) -> type[Analyzer]:
     """Import one analyzer. Raises UsageError for an unknown name, AnalyzerError if it cannot be used."""
-    point = _point(name)
+    point = entry(name)
     try:
         cls = point.load()
     except (Exception, SystemExit) as error:
-        raise AnalyzerError(f"{name} cannot be loaded: {_said(error)}") from error
+        raise AnalyzerError(f"{name} cannot be loaded: {said(error)}") from error
     if not (isinstance(cls, type) and issubclass(cls, Analyzer)):
         raise AnalyzerError(f"{name} cannot be used: {point.value} is not an Analyzer class")
     if cls.api != API_VERSION:
@@ -116,12 +97,12 @@ def run(name: str, view: View, options: Mapping[str, str] | None = None) -> Iter
 
 
 def _units(name: str) -> dict[str, str]:
-    """Column -> unit, of the fields that the analyzer declares as `NAME.COLUMN`."""
+    """Column -> unit, of the fields that the analyzer declares as `NAME.COLUMN` or `FAMILY.COLUMN`."""
     try:
         fields = load(name).fields
     except AnalyzerError:
         return {}  # `stream` says so
-    return {field.name.removeprefix(f"{name}."): field.unit for field in fields if field.unit}
+    return {field.name.partition(".")[2]: field.unit for field in fields if field.unit}
 
 
 def stream(name: str, view: View, options: Mapping[str, str] | None = None) -> Iterator[Result]:
@@ -143,7 +124,7 @@ def _results(name: str, cls: type[Analyzer], view: View, options: dict[str, Opti
     try:
         analyzer = cls()
     except (Exception, SystemExit) as error:
-        yield Failed(title=name, reason=f"it cannot be started: {_said(error)}")
+        yield Failed(title=name, reason=f"it cannot be started: {said(error)}")
         return
     if cls.scope == "trace":
         for trace in view.progress():
@@ -169,49 +150,16 @@ def _guarded(
     except NotFoundError as error:
         problems.append(NotCaptured(trace=trace, reason=str(error), remedy=REMEDY))
     except (Exception, SystemExit) as error:
-        problems.append(Failed(trace=trace, reason=_said(error)))
+        problems.append(Failed(trace=trace, reason=said(error)))
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
     """The error in one safe line; the place in the plugin's code where we did not raise it on purpose."""
     if isinstance(error, TensorsharkError):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return safe_text(f"{type(error).__name__}: {error}", 400) + place
-
-
-def _points() -> list[EntryPoint]:
-    """All entry points, ours first, then by package and name, so that nobody can take a name of ours."""
-    found = entry_points(group=GROUP)
-    return sorted(
-        found, key=lambda point: (_package(point) != OURS, _package(point), point.name, point.value)
-    )
-
-
-def _installed() -> dict[str, EntryPoint]:
-    """Entry points by name; where two packages use one name, the first of `_points` has it."""
-    found: dict[str, EntryPoint] = {}
-    for point in _points():
-        found.setdefault(point.name, point)
-    return found
-
-
-def _point(name: str) -> EntryPoint:
-    installed = _installed()
-    if name not in installed:
-        near = get_close_matches(name, installed, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(installed) or 'none'}"
-        raise UsageError(f"no analyzer {safe_text(name, 80)}{hint}")
-    return installed[name]
-
-
-def _package(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else ""
-
-
-def _origin(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
 
 
 def _typed(option: Option, text: str) -> OptionValue:

@@ -8,17 +8,20 @@ tree. What is computed instead of written down is reported as not known, never g
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.util
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tensorshark.forensics.analyzer import PAIR, Field, Option, OptionValue
+from tensorshark.forensics.analyzer import PAIR, Field, Needs, Option, OptionValue
 from tensorshark.traces.errors import AnalyzerError
 
 MAX_BYTES = 1 << 20
+MEASURES = ("measure", "measure_all")
 _TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 
 
@@ -49,11 +52,27 @@ class FieldOutline(msgspec.Struct, frozen=True):
     axes: list[str]
     unit: str
     help: str
+    noun: str = ""
+    example: str = ""
 
     @classmethod
     def of(cls, field: Field) -> FieldOutline:
         """The outline of a declared field."""
-        return cls(field.name, field.type.__name__, list(field.axes), field.unit, field.help)
+        kind = field.type.__name__
+        return cls(field.name, kind, list(field.axes), field.unit, field.help, field.noun, field.example)
+
+
+class NeedsOutline(msgspec.Struct, frozen=True):
+    """`Needs`, as JSON."""
+
+    sites: list[str] = []
+    stats: list[str] = []
+    lens: bool = False
+
+    @classmethod
+    def of(cls, needs: Needs) -> NeedsOutline:
+        """The outline of declared needs."""
+        return cls(list(needs.sites), list(needs.stats), needs.lens)
 
 
 class Outline(msgspec.Struct, frozen=True):
@@ -73,6 +92,12 @@ class Outline(msgspec.Struct, frozen=True):
     """`package.module:Class`."""
     problem: str = ""
     """Why something above is not known, or why it cannot be run; empty when all is well."""
+    needs: NeedsOutline = NeedsOutline()
+    """What must have been captured."""
+    families: list[str] = []
+    """First words of its fields besides its name."""
+    measures: bool = False
+    """True when filters can ask for its fields: the class itself defines `measure` or `measure_all`."""
 
 
 def read(name: str, module: str, origin: str) -> Outline:
@@ -86,6 +111,8 @@ def read(name: str, module: str, origin: str) -> Outline:
         scope = ast.literal_eval(values["scope"]) if "scope" in values else "trace"
         options = [OptionOutline.of(Option(*args, **kw)) for args, kw in _calls(values, "options", "Option")]
         fields = [FieldOutline.of(Field(*args, **kw)) for args, kw in _calls(values, "fields", "Field")]
+        needs = _needs(values)
+        families = [str(word) for word in ast.literal_eval(values.get("families", ast.List([])))]
     except (
         OSError,
         SyntaxError,
@@ -98,7 +125,34 @@ def read(name: str, module: str, origin: str) -> Outline:
         return Outline(name, "", "trace", [], [], origin, module, problem)
     pair = [OptionOutline.of(option) for option in PAIR] if scope == "pair" else []
     summary = doc.strip().splitlines()[0] if doc.strip() else ""
-    return Outline(name, summary, str(scope), [*pair, *options], fields, origin, module)
+    return Outline(
+        name,
+        summary,
+        str(scope),
+        [*pair, *options],
+        fields,
+        origin,
+        module,
+        needs=needs,
+        families=families,
+        measures=_defines(declaration, MEASURES),
+    )
+
+
+def digest(module: str, origin: str) -> str:
+    """What the values of an analyzer depend on: its package, its source, and what that imports of its own
+    package, one step far. Nothing is imported. Raises AnalyzerError or OSError where there is no source.
+    """
+    path = module.partition(":")[0]
+    source = _source(path)
+    sources, own = [origin, path, source], path.partition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        for name in names:
+            if name.partition(".")[0] == own:
+                with suppress(OSError, UnicodeDecodeError, AnalyzerError):
+                    sources += [name, _source(name)]
+    return hashlib.sha256("\0".join(sources).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def _source(module: str) -> str:
@@ -135,6 +189,22 @@ def _assignments(declaration: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
             yield node.targets[0].id, node.value
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
             yield node.target.id, node.value
+
+
+def _defines(declaration: ast.ClassDef, names: tuple[str, ...]) -> bool:
+    return any(isinstance(node, ast.FunctionDef) and node.name in names for node in declaration.body)
+
+
+def _needs(values: dict[str, ast.expr]) -> NeedsOutline:
+    """Arguments of `Needs(...)` under `needs`; nothing where there is none, or where they are computed."""
+    if "needs" not in values:
+        return NeedsOutline()
+    one: dict[str, ast.expr] = {"needs": ast.List([values["needs"]])}
+    try:
+        ((args, keywords),) = _calls(one, "needs", "Needs")
+        return NeedsOutline.of(Needs(*args, **keywords))
+    except (ValueError, TypeError, AnalyzerError):
+        return NeedsOutline()  # it is checked before a run; here it only makes hints
 
 
 def _calls(values: dict[str, ast.expr], key: str, name: str) -> Iterator[tuple[list[Any], dict[str, Any]]]:

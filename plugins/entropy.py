@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tensorshark.forensics import (
     Analyzer,
+    Cells,
     Field,
     Heatmap,
     Line,
@@ -20,7 +21,7 @@ from tensorshark.forensics import (
     Result,
     Text,
 )
-from tensorshark.forensics.view import View
+from tensorshark.forensics.view import View, ViewTrace
 
 PARTS = ("attn.entropy", "attn.entropy_rest", "attn.sink")
 """The whole row, the row without the first token, the first token's share."""
@@ -33,11 +34,32 @@ class AttentionEntropy(Analyzer):
     needs = Needs(stats=["attn.entropy", "attn.entropy_rest", "attn.sink"])
     options = [Option("position", "-1", "which tokens: -1, prompt[-1], response[:], all[:]", kind="position")]
     fields = [
-        Field("entropy.entropy", float, axes=("layer", "head", "pos"), help="of the whole row", unit="nats"),
         Field(
-            "entropy.entropy_rest", float, axes=("layer", "head", "pos"), help="without token 0", unit="nats"
+            "entropy.entropy",
+            float,
+            axes=("layer", "head", "pos"),
+            help="attention entropy of the whole row, from patterns where there is no statistic",
+            unit="nats",
+            noun="attention entropy in",
+            example="max(entropy.entropy#3[-1]) > 1.5",
         ),
-        Field("entropy.sink", float, axes=("layer", "head", "pos"), help="share of token 0"),
+        Field(
+            "entropy.entropy_rest",
+            float,
+            axes=("layer", "head", "pos"),
+            help="attention entropy without token 0, likewise",
+            unit="nats",
+            noun="attention entropy without the first token in",
+            example="entropy.entropy_rest#3:0[-1] < 0.5",
+        ),
+        Field(
+            "entropy.sink",
+            float,
+            axes=("layer", "head", "pos"),
+            help="share of attention on token 0, likewise",
+            noun="attention on the first token in",
+            example="all(entropy.sink#-1[-1]) > 0.9",
+        ),
     ]
 
     def __init__(self) -> None:
@@ -94,6 +116,16 @@ class AttentionEntropy(Analyzer):
                 unit="nats",
             )
             yield Text(title="the sink", text=_caveat(layers, entropy, rest, sink))
+
+    def measure(self, trace: ViewTrace, field: str, cells: Cells) -> NDArray[np.float64]:
+        """One of PARTS (layer, head, pos), NaN in layers that were not captured."""
+        stat = trace.stat(f"attn.{field.partition('.')[2]}")
+        stored = dict(zip(trace.layers("attn"), stat, strict=True))  # layer -> (head, pos)
+        out = np.full(cells.shape(("layer", "head", "pos")), np.nan)
+        for row, layer in enumerate(cells.layers):
+            if layer in stored:
+                out[row] = stored[layer][np.ix_(cells.heads, cells.positions)]
+        return out
 
 
 def _caveat(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isnan
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tensorshark.forensics import (
     Analyzer,
+    Cells,
     Field,
     Heatmap,
     Line,
@@ -21,6 +23,7 @@ from tensorshark.forensics import (
     Result,
 )
 from tensorshark.forensics.lens import ABSENT, Readout, read, token_strings
+from tensorshark.forensics.lens_cells import Reading, readings, surprisals
 from tensorshark.forensics.view import View, ViewTrace
 from tensorshark.traces.errors import UsageError
 from tensorshark.traces.text import safe_text
@@ -36,13 +39,68 @@ class LogitLens(Analyzer):
         Option("top_k", 3, "how many tokens of each layer"),
         Option("track", "", "rank this token instead of the last layer's first: its text, or #ID"),
     ]
+    families = ["lens", "surprisal"]
     fields = [
-        Field("logit-lens.entropy", float, axes=("layer", "pos"), help="of the next token", unit="nats"),
-        Field("logit-lens.kl", float, axes=("layer", "pos"), help="KL(layer ‖ last layer)", unit="nats"),
         Field(
-            "logit-lens.kl_reverse", float, axes=("layer", "pos"), help="KL(last layer ‖ layer)", unit="nats"
+            "lens.top",
+            str,
+            axes=("layer", "pos"),
+            help="the token that this layer would say next",
+            noun="likeliest next token after",
+            example='lens.top#-1[-1] == " Paris"',
         ),
-        Field("logit-lens.rank", int, axes=("layer", "pos"), help="tokens likelier than the tracked one"),
+        Field(
+            "lens.p",
+            float,
+            axes=("layer", "pos"),
+            help="its probability there",
+            noun="probability of the likeliest next token after",
+            example="lens.p#-1[-1] > 0.5",
+        ),
+        Field(
+            "lens.rank",
+            int,
+            axes=("layer", "pos"),
+            help="place there, from 1, of the token that the last layer puts first",
+            noun="rank of the final token after",
+            example="lens.rank#2[-1] <= 3",
+        ),
+        Field(
+            "lens.entropy",
+            float,
+            axes=("layer", "pos"),
+            help="entropy of the next token there",
+            unit="nats",
+            noun="entropy of the next token after",
+            example="min(lens.entropy[-1]) < 2",
+        ),
+        Field(
+            "lens.kl",
+            float,
+            axes=("layer", "pos"),
+            help="KL(this layer ‖ last layer)",
+            unit="nats",
+            noun="divergence from the last layer after",
+            example="lens.kl#2[-1] > 1",
+        ),
+        Field(
+            "lens.kl_reverse",
+            float,
+            axes=("layer", "pos"),
+            help="KL(last layer ‖ this layer)",
+            unit="nats",
+            noun="reverse divergence from the last layer after",
+            example="lens.kl_reverse#2[-1] > 1",
+        ),
+        Field(
+            "surprisal",
+            float,
+            axes=("pos",),
+            help="-log p of a token given those before it; none for the first",
+            unit="nats",
+            noun="surprisal",
+            example="max(surprisal) > 12",
+        ),
     ]
 
     def __init__(self) -> None:
@@ -93,6 +151,41 @@ class LogitLens(Analyzer):
                 x=list(layers),
                 series=[Line(name, [_value(y) for y in ys]) for name, ys in named],
             )
+
+    def measure(self, trace: ViewTrace, field: str, cells: Cells) -> Any:
+        """One field (layer, pos), or surprisal (pos,)."""
+        (found,) = self.measure_all([(trace, cells)], field)
+        if isinstance(found, Exception):
+            raise found
+        return found if field == "surprisal" else found[field]
+
+    def measure_all(self, asked: Iterable[tuple[ViewTrace, Cells]], field: str) -> Iterator[Any]:
+        """All fields of the lens that one reading gives; the states of several traces are read together."""
+        if field == "surprisal":
+            yield from surprisals((trace, cells.positions) for trace, cells in asked)
+            return
+        vocabs: list[list[str]] = []
+
+        def opened() -> Iterator[tuple[ViewTrace, Sequence[int], Sequence[int]]]:
+            for trace, cells in asked:
+                vocabs.append(trace.capture.vocab(trace.manifest.model) if field == "lens.top" else [])
+                yield trace, cells.layers, cells.positions
+
+        against_last = field not in ("lens.top", "lens.p", "lens.entropy")
+        for place, found in enumerate(readings(opened(), against_last)):
+            yield found if isinstance(found, Exception) else _fields(found, vocabs[place], against_last)
+
+
+def _fields(read: Reading, vocab: list[str], against_last: bool) -> dict[str, Any]:
+    """Field -> its cells (layer, pos); those that were not read are left out."""
+    fields: dict[str, Any] = {"lens.p": read.p, "lens.entropy": read.entropy}
+    if vocab:
+        texts = [[vocab[i] if 0 <= i < len(vocab) else None for i in row] for row in read.token_ids.tolist()]
+        fields["lens.top"] = texts
+    if against_last:
+        ranks = np.where(read.rank == ABSENT, np.nan, read.rank)
+        fields |= {"lens.rank": ranks, "lens.kl": read.kl, "lens.kl_reverse": read.kl_reverse}
+    return fields
 
 
 def _rows(trace: ViewTrace, seen: Readout, tokens: list[list[list[str]]]) -> Iterator[Result]:

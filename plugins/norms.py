@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from tensorshark.forensics import Analyzer, Field, Line, Lines, Needs, Option, OptionValue, Result
+from tensorshark.forensics import Analyzer, Cells, Field, Line, Lines, Needs, Option, OptionValue, Result
 from tensorshark.forensics.norms import growth
 from tensorshark.forensics.view import View, ViewTrace
 from tensorshark.traces.sites import DEFAULT_SITES
@@ -26,7 +26,16 @@ class Norms(Analyzer):
         Option("position", "-1", "which tokens: -1, prompt[-1], response[:], all[:]", kind="position"),
         Option("by", "category", "label whose values get a line each in the overview"),
     ]
-    fields = [Field("norms.growth", float, axes=("pos",), help="norm of resid_post, last layer over first")]
+    fields = [
+        Field(
+            "norms.growth",
+            float,
+            axes=("pos",),
+            help="norm of resid_post, last captured layer over first",
+            noun="growth of the residual norm",
+            example="norms.growth[-1] > 20",
+        )
+    ]
 
     def __init__(self) -> None:
         self.curves: dict[Axis, dict[str, list[NDArray[np.float64]]]] = defaultdict(lambda: defaultdict(list))
@@ -57,6 +66,11 @@ class Norms(Analyzer):
                 x=list(layers),
                 series=[Line(name, np.stack(curves).mean(axis=0).tolist()) for name, curves in named.items()],
             )
+
+    def measure(self, trace: ViewTrace, field: str, cells: Cells) -> list[float]:
+        """Growth (pos,) of the norm of resid_post."""
+        norms = trace.stat("norm.resid_post")  # (layer, pos)
+        return [growth(norms[:, position]).ratio for position in cells.positions]
 
 
 def _rows(trace: ViewTrace, position: int, curves: dict[str, NDArray[np.float64]]) -> Iterator[Result]:

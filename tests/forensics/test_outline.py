@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tensorshark.forensics import host, outline
+from tensorshark.forensics import Analyzer, host, outline
 from tensorshark.forensics.outline import FieldOutline, OptionOutline
 
 SOURCE = '''
@@ -110,4 +110,57 @@ def test_ours_say_in_source_what_their_classes_say(name: str) -> None:
     assert (found.summary, found.scope) == (cls.summary(), cls.scope)
     assert found.options == [OptionOutline.of(option) for option in cls.all_options()]
     assert found.fields == [FieldOutline.of(field) for field in cls.fields]
+    assert found.needs == outline.NeedsOutline.of(cls.needs) and found.families == list(cls.families)
+    assert found.measures == (cls.measure is not Analyzer.measure)
     assert found.summary and found.problem == ""
+
+
+MEASURING = '''
+from tensorshark.forensics import Analyzer, Field, Needs
+from tensorshark.forensics.norms import l2
+import outlined_helper.inner
+
+class Measures(Analyzer):
+    """Measures."""
+    name = "measures"
+    needs = Needs(["resid_post"], lens=True)
+    families = ["loud"]
+    fields = [Field("loud.x", float, noun="loudness", example="loud.x > 1")]
+    def measure(self, trace, field, cells):
+        return 1
+
+class Odd(Analyzer):
+    """Its needs are computed."""
+    name = "odd"
+    needs = Needs(sites=list("ab"))
+'''
+
+
+def test_what_filters_need_to_know_is_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "outlined_measuring.py").write_text(MEASURING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = outline.read("measures", "outlined_measuring:Measures", "")
+    assert (found.problem, found.measures, found.families) == ("", True, ["loud"])
+    assert found.needs == outline.NeedsOutline(["resid_post"], [], True)
+    assert (found.fields[0].noun, found.fields[0].example) == ("loudness", "loud.x > 1")
+    odd = outline.read("odd", "outlined_measuring:Odd", "")
+    assert (odd.problem, odd.measures, odd.needs) == ("", False, outline.NeedsOutline())
+
+
+def test_the_digest_changes_with_the_source_and_with_what_it_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "outlined_digest"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (package / "plugin.py").write_text("from outlined_digest.maths import f\nimport os\n")
+    (package / "maths.py").write_text("def f(): return 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    seen = {outline.digest("outlined_digest.plugin:X", "pkg 1")}
+    seen.add(outline.digest("outlined_digest.plugin:X", "pkg 2"))
+    (package / "maths.py").write_text("def f(): return 2\n")
+    seen.add(outline.digest("outlined_digest.plugin:X", "pkg 1"))
+    (package / "plugin.py").write_text("from outlined_digest.maths import f\nimport os  # other\n")
+    seen.add(outline.digest("outlined_digest.plugin:X", "pkg 1"))
+    assert len(seen) == 4
+    assert outline.digest("outlined_digest.plugin:X", "pkg 1") in seen

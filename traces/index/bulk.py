@@ -12,9 +12,11 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from tensorshark.traces.index.cell import Cell
 from tensorshark.traces.index.columns import Floats
 from tensorshark.traces.index.index import Index
 from tensorshark.traces.index.rows import Indexed
+from tensorshark.traces.index.vectors import key_of
 from tensorshark.traces.journal import JournalEntry
 
 STEP = 16384
@@ -47,6 +49,30 @@ def fill_synthetic(
         index.fill(_rows(rng, words, start, count), _values(rng, layers, count))
         if on_progress:
             on_progress(start + count, rows)
+
+
+def fill_vectors(
+    index: Index,
+    cell: Cell,
+    *,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Give every trace of the index a made-up vector of this cell, as if all had been read.
+
+    They are alike the way residual streams are: a common direction, sixteen clusters, a few large dimensions.
+    """
+    vectors, rng, rows = index.vectors(cell), np.random.default_rng(seed), len(index)
+    common = 2 * rng.standard_normal(cell.width, dtype=np.float32)
+    common[rng.integers(cell.width, size=3)] *= 30
+    clusters = rng.standard_normal((16, cell.width), dtype=np.float32)
+    digests = index.query("SELECT manifest_sha256 FROM traces ORDER BY row")
+    for start in range(0, rows, STEP):
+        keys = [key_of(digest) for (digest,) in digests[start : start + STEP]]
+        noise = rng.standard_normal((len(keys), cell.width), dtype=np.float32)
+        vectors.add(keys, common + clusters[rng.integers(16, size=len(keys))] + noise)
+        if on_progress:
+            on_progress(start + len(keys), rows)
 
 
 def _vocabulary(rng: np.random.Generator) -> list[str]:

@@ -22,6 +22,9 @@ from tensorshark.traces.journal import JournalEntry
 from tensorshark.traces.sites import STAT_FIELDS
 
 if TYPE_CHECKING:
+    from tensorshark.traces.index.cell import Cell
+    from tensorshark.traces.index.place import Place
+    from tensorshark.traces.index.vectors import Vectors
     from tensorshark.traces.store import Capture, Trace
 
 _PAGE = 500
@@ -38,6 +41,7 @@ _CONTAINING = {
                WHERE instr(coalesce(texts.{field}, prompts.prompt), CAST(? AS BLOB)) > 0"""
     for field in ("prompt", "text")
 }
+_BETWEEN = "row BETWEEN ? AND ?"
 _TRIGRAM = 3
 _LABELS = msgspec.json.Decoder(dict[str, str])
 
@@ -74,6 +78,7 @@ class Index:
         self.capture = capture
         self._keeper = Keeper(capture)
         self._shapes: dict[str, tuple[tuple[Generation, int], dict[int, Shape]]] = {}
+        self._vectors: dict[Cell, Vectors] = {}
 
     @classmethod
     def open(cls, capture: Capture, *, refresh: bool = True) -> Index:
@@ -143,6 +148,22 @@ class Index:
         shapes = self._shapes_of(generation, field, count)
         return Column(field, count, generation.store, shapes, recover)
 
+    def vectors(self, cell: Cell) -> Vectors:
+        """One vector per trace, read from the traces when `Vectors.extend` is called."""
+        from tensorshark.traces.index.vectors import Vectors
+
+        return self._vectors.setdefault(cell, Vectors(self, cell))
+
+    @property
+    def place(self) -> Place:
+        """Where this index and what belongs to it lie."""
+        return self._keeper.place
+
+    @property
+    def generation(self) -> Generation:
+        """The one that counts now: another one means that everything was made again."""
+        return self._keeper.generation
+
     def rows(self, numbers: Sequence[int] | NDArray[np.int64]) -> list[TraceRow]:
         """What the list shows of these traces, in the order given; unknown numbers are left out."""
         wanted = [int(number) for number in numbers]
@@ -171,6 +192,14 @@ class Index:
         """Id of a trace by its number. NotFoundError when there is none."""
         return self.entry(number).id
 
+    def ids(self, numbers: Sequence[int] | NDArray[np.int64]) -> list[str]:
+        """Ids of these traces, in their order. NotFoundError when there is no such number."""
+        wanted = [int(number) for number in numbers]
+        found = dict(self._by_number("SELECT row, id FROM traces WHERE", wanted))
+        if missing := next((number for number in wanted if number not in found), 0):
+            raise NotFoundError(f"no trace number {missing} among {len(self):,}")
+        return [found[number] for number in wanted]
+
     def entry(self, number: int) -> JournalEntry:
         """The journal entry of a trace by its number. NotFoundError when there is none."""
         entry = entry_of(self.db, number)
@@ -187,13 +216,17 @@ class Index:
 
         Damaged traces have no text and are left out.
         """
+        if isinstance(numbers, range) and numbers.step == 1:
+            ends = (numbers.start, numbers.stop - 1)
+            yield from ((row, text.decode()) for row, text in self.query(_TEXT[field] + _BETWEEN, ends))
+            return
         if numbers is not None:
             for row, text in self._by_number(_TEXT[field], sorted({int(number) for number in numbers})):
                 yield row, text.decode()
             return
         for first in range(1, len(self) + 1, _PAGE):
             last = first + _PAGE - 1
-            for row, text in self.query(_TEXT[field] + "row BETWEEN ? AND ?", (first, last)):
+            for row, text in self.query(_TEXT[field] + _BETWEEN, (first, last)):
                 yield row, text.decode()
 
     def containing(self, part: str, field: str = "prompt") -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ that fails too, in a temporary folder that goes away with the process.
     current.json         which generation counts; signed with a key that never leaves this user's account
     <generation>/        one whole index; a rebuilt index is a new generation, so readers of the old one
                          keep their open files
+    vectors/<cell>/      one vector per trace, see `vector_files.py`; outlives the generations
 
 The signature is why a capture that comes from a stranger cannot bring its own answers along.
 """
@@ -108,9 +109,12 @@ class Place:
         if self.temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _proof(self, generation: str) -> str:
-        text = f"tensorshark index\n{VERSION}\n{self.uuid}\n{generation}"
+    def sign(self, text: str) -> str:
+        """HMAC-SHA256 under the user's key: who can make it is the user, not the giver of a capture."""
         return hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()
+
+    def _proof(self, generation: str) -> str:
+        return self.sign(f"tensorshark index\n{VERSION}\n{self.uuid}\n{generation}")
 
 
 def find(capture: Path, uuid: str) -> Place:

@@ -1,0 +1,358 @@
+"""One vector per trace: what similarity asks, without opening a hundred thousand traces twice.
+
+A *cell* is a site, a layer and a position, at one width. Its vectors lie beside the index as float32, keyed
+by the hash of each trace's manifest: they stay right when traces are added, when earlier ones arrive late and
+all numbers move, and when the index itself is made again. Like the index they are a cache: what is damaged or
+not ours is read anew from the traces.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tensorshark.traces.errors import IntegrityError, NotFoundError, StorageError, UntrustedError
+from tensorshark.traces.index.cell import Cell
+from tensorshark.traces.index.seal import DamagedError
+from tensorshark.traces.index.vector_files import (
+    DAMAGED,
+    KEY_BYTES,
+    ROUNDED,
+    THERE,
+    Block,
+    Floats,
+    Rows,
+    Shelf,
+)
+
+if TYPE_CHECKING:
+    from tensorshark.traces.index.index import Index
+
+Numbers = NDArray[np.int64]
+OnProgress = Callable[[int, int], None]
+"""Traces done, and all of them."""
+
+COMMIT_S = 2.0
+"""What was read for so long is written, so that a process that is killed loses no more."""
+_POLL_S = 0.05
+_MENDABLE = 64
+"""Traces that could not be read and are tried again by each `Vectors`: they may have been restored."""
+_SAMPLE = 4
+_TRIES = 8
+_KEYS = """SELECT group_concat(substr(manifest_sha256, 1, 32), '')
+           FROM (SELECT manifest_sha256 FROM traces WHERE row <= ? ORDER BY row)"""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What reading the missing traces takes."""
+
+    traces: int
+    bytes: int
+    """To read from them, about."""
+    seconds: float
+    """About, by reading some of them."""
+    disk: int
+    """Bytes that the vectors will take."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The vectors as they were at one moment: views of mapped files, checked when first touched."""
+
+    shelf: Shelf
+    blocks: list[Block]
+    rows: list[Rows]
+    """One per block; `values` unchecked: read them with `values`."""
+    places: Numbers
+    """Row of each trace of the index (trace,), over all blocks; -1 where the trace was not read yet."""
+
+    def __len__(self) -> int:
+        """Traces of the index."""
+        return len(self.places)
+
+    @cached_property
+    def starts(self) -> Numbers:
+        """First row of each block, and the number of rows (block + 1,)."""
+        return np.cumsum([0, *(block.rows for block in self.blocks)], dtype=np.int64)
+
+    @cached_property
+    def squares(self) -> NDArray[np.float64]:
+        """Squared norms (row,), as `dots` has them."""
+        return np.concatenate([np.empty(0), *(rows.squares for rows in self.rows)])
+
+    @cached_property
+    def kinds(self) -> NDArray[np.uint8]:
+        """What each row is (row,)."""
+        return np.concatenate([np.empty(0, np.uint8), *(rows.kinds for rows in self.rows)])
+
+    @property
+    def exact(self) -> bool:
+        """False when a trace holds more digits than float32, and comparing has to open it."""
+        return not (self.kinds == ROUNDED).any()
+
+    def values(self, block: int) -> Floats:
+        """One block (row, width). Raises DamagedError, or FileNotFoundError: see `Vectors.reading`."""
+        return self.shelf.check(self.blocks[block])
+
+    def check(self, blocks: Sequence[int]) -> None:
+        """Compare these blocks with their checksums, all processors at once. Raises as `values` does."""
+        fresh = [block for block in blocks if not self.shelf.is_checked(self.blocks[block])]
+        if len(fresh) > 1:
+            with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+                for _ in threads.map(self.values, fresh):
+                    pass
+
+    def take(self, rows: Numbers) -> Floats:
+        """The vectors of these rows, in their order (row, width), copied. Raises as `values` does."""
+        out = np.empty((len(rows), self.shelf.width), np.float32)
+        which = np.searchsorted(self.starts, rows, side="right") - 1
+        for block in np.unique(which).tolist():
+            here = which == block
+            out[here] = self.values(block)[rows[here] - self.starts[block]]
+        return out
+
+    def at(self, numbers: Numbers) -> Floats:
+        """The vectors of these traces (trace, width), NaN where there is none. Raises as `values` does."""
+        rows = self.places[np.asarray(numbers, np.int64) - 1]
+        out = np.full((len(rows), self.shelf.width), np.nan, np.float32)
+        out[rows >= 0] = self.take(rows[rows >= 0])
+        return out
+
+
+@dataclass
+class _Keys:
+    """The keys of all traces of the index, remembered while no trace is added."""
+
+    state: object = None
+    keys: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, KEY_BYTES), np.uint8))
+
+
+class Vectors:
+    """The vectors of one cell for all traces of an index. Any thread may call any method."""
+
+    def __init__(self, index: Index, cell: Cell) -> None:
+        self.index = index
+        self.cell = cell
+        self.shelf = Shelf(index.place, f"{cell} {cell.width}", cell.width)
+        self._keys = _Keys()
+        self._placed: tuple[object, Matrix] | None = None
+        self._retried = False
+        self._lock = threading.Lock()
+
+    @property
+    def nbytes(self) -> int:
+        """On disk."""
+        return sum(self.shelf.size_of(block.rows) for block in self.shelf.head())
+
+    def matrix(self, *, held: bool = False) -> Matrix:
+        """What is there now; blocks that are damaged are thrown away. `held`: the lock is ours already."""
+        for _ in range(_TRIES):
+            blocks = self.shelf.head()
+            try:
+                return self._matrix(blocks)
+            except FileNotFoundError:
+                if blocks == self.shelf.head():
+                    self.mend(held=held)
+            except DamagedError:
+                self.mend(held=held)
+        raise IntegrityError(f"the vectors of {self.cell} change faster than they can be read")
+
+    def mend(self, *, held: bool = False) -> None:
+        """Throw away the blocks whose bytes are not what was written; `extend` reads their traces again."""
+        if not held:
+            with self.shelf.writing() as ours:
+                if ours:
+                    self.mend(held=True)
+            if not ours:
+                time.sleep(_POLL_S)
+            return
+        blocks = self.shelf.head()
+        whole = [block for block in blocks if self._is_whole(block)]
+        if whole != blocks:
+            self.shelf.replace(whole)
+
+    def missing(self, wanted: Numbers | None = None, *, held: bool = False) -> Numbers:
+        """Numbers, ascending, of the traces that `extend` would read; of all, or of those wanted."""
+        matrix = self.matrix(held=held)
+        numbers = np.union1d(np.flatnonzero(matrix.places < 0) + 1, self._unreadable(matrix))
+        return (numbers if wanted is None else np.intersect1d(numbers, wanted)).astype(np.int64)
+
+    def estimate(self, wanted: Numbers | None = None) -> Estimate:
+        """What `extend` would take, by reading a few of the missing traces. Raises StorageError."""
+        numbers = self.missing(wanted)
+        sample = numbers[np.linspace(0, len(numbers) - 1, _SAMPLE).astype(int)] if len(numbers) else numbers
+        began, size, read = time.perf_counter(), 0, 0
+        for number in np.unique(sample).tolist():
+            size += self._read(number)[3]
+            read += 1
+        each = (time.perf_counter() - began) / max(1, read)
+        count = len(numbers)
+        return Estimate(count, size * count // max(1, read), each * count, self.shelf.size_of(count))
+
+    def extend(
+        self,
+        on_progress: OnProgress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        wanted: Numbers | None = None,
+    ) -> bool:
+        """Read the traces that are missing; False when `cancelled` said True before the end.
+
+        What was read is kept then, and when something is raised. Where another process is at it, this one
+        waits and counts its work. `wanted` are the numbers of the traces to be sure of; by default all.
+        Raises StorageError when a disk fails.
+        """
+        total = 0
+        while True:
+            todo = self.missing(wanted)
+            total = total or len(todo)
+            if on_progress and total:
+                on_progress(total - len(todo), total)
+            if not len(todo):
+                return True
+            if cancelled is not None and cancelled():
+                return False
+            with self.shelf.writing() as held:
+                if held and not self._extend(wanted, total, on_progress, cancelled):
+                    return False
+            if not held:
+                time.sleep(_POLL_S)
+
+    def add(self, keys: list[bytes], values: Floats) -> None:
+        """Add rows that no trace was read for: what benches fill a store with. Values (row, width)."""
+        with self.shelf.writing() as held:
+            if not held:
+                raise StorageError(
+                    f"another process is reading vectors of {self.cell}; try again when it is done"
+                )
+            self.shelf.append(self.shelf.head(), Rows.made(keys, [THERE] * len(keys), values))
+
+    def _extend(
+        self,
+        wanted: Numbers | None,
+        total: int,
+        on_progress: OnProgress | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> bool:
+        """Read what is missing, with the lock held; False when cancelled."""
+        todo, since = self.missing(wanted, held=True), time.monotonic()
+        again = set(self._unreadable(self.matrix(held=True)).tolist())
+        self._retried = True
+        batch: list[tuple[bytes, int, Floats]] = []
+        try:
+            for done, number in enumerate(todo.tolist(), total - len(todo) + 1):
+                key, kind, vector, _ = self._read(number)
+                if not (kind == DAMAGED and number in again):
+                    batch.append((key, kind, vector))
+                if on_progress:
+                    on_progress(min(done, total), total)
+                if len(batch) >= self.shelf.capacity or time.monotonic() > since + COMMIT_S:
+                    self._commit(batch)
+                    since = time.monotonic()
+                if cancelled is not None and cancelled():
+                    return False
+        finally:
+            self._commit(batch)
+        return True
+
+    def _commit(self, batch: list[tuple[bytes, int, Floats]]) -> None:
+        """Write what was read, and empty the batch."""
+        if batch:
+            keys, kinds, vectors = zip(*batch, strict=True)
+            new = Rows.made(keys, kinds, np.stack(vectors))
+            batch.clear()
+            blocks = [block for block in self.shelf.head() if self._is_whole(block)]
+            self.shelf.append(blocks, new)
+
+    def _read(self, number: int) -> tuple[bytes, int, Floats, int]:
+        """Key, kind, vector (width,) and bytes that were read of one trace."""
+        entry = self.index.entry(number)
+        nothing = np.full(self.cell.width, np.nan, np.float32)
+        size = 0
+        try:
+            trace = self.index.capture.read(entry, number)
+            kind, vector = self.cell.read(trace)
+            if vector is not None:
+                size = self.cell.bytes_of(trace)
+        except (IntegrityError, UntrustedError, NotFoundError):
+            kind, vector = DAMAGED, None
+        return key_of(entry.manifest_sha256), kind, nothing if vector is None else vector, size
+
+    def _unreadable(self, matrix: Matrix) -> Numbers:
+        """Numbers of the traces that were damaged when they were read, if they were not tried again yet."""
+        if self._retried:
+            return np.empty(0, np.int64)
+        there = np.flatnonzero(matrix.places >= 0)
+        damaged: Numbers = there[matrix.kinds[matrix.places[there]] == DAMAGED]
+        return damaged[:_MENDABLE] + 1
+
+    def _matrix(self, blocks: list[Block]) -> Matrix:
+        keys = self._keys_now()
+        with self._lock:
+            state = (keys.state, tuple(block.serial for block in blocks))
+            if self._placed is None or self._placed[0] != state:
+                rows = [self.shelf.rows(block) for block in blocks]
+                self._placed = (state, Matrix(self.shelf, blocks, rows, _places(keys.keys, rows)))
+            return self._placed[1]
+
+    def _keys_now(self) -> _Keys:
+        count = len(self.index)
+        state = (self.index.generation, count)
+        with self._lock:
+            if self._keys.state != state:
+                joined = self.index.query(_KEYS, (count,))[0][0] or ""
+                self._keys = _Keys(state, _keys(self.index, joined, count))
+            return self._keys
+
+    def _is_whole(self, block: Block) -> bool:
+        try:
+            self.shelf.check(block)
+        except (DamagedError, OSError):
+            return False
+        return True
+
+
+def key_of(manifest_sha256: str) -> bytes:
+    """16 bytes that stand for one manifest. A journal may say anything."""
+    try:
+        key = bytes.fromhex(manifest_sha256[: 2 * KEY_BYTES])
+    except ValueError:
+        key = b""
+    return key if len(key) == KEY_BYTES else hashlib.sha256(manifest_sha256.encode()).digest()[:KEY_BYTES]
+
+
+def _keys(index: Index, joined: str, count: int) -> NDArray[np.uint8]:
+    """Keys (trace, 16) of the traces 1 to count."""
+    try:
+        data = bytes.fromhex(joined)
+    except ValueError:
+        data = b""
+    if len(data) != count * KEY_BYTES:
+        found = index.query("SELECT manifest_sha256 FROM traces WHERE row <= ? ORDER BY row", (count,))
+        data = b"".join(key_of(digest) for (digest,) in found)
+    return np.frombuffer(data, np.uint8).reshape(-1, KEY_BYTES)
+
+
+def _places(keys: NDArray[np.uint8], parts: list[Rows]) -> Numbers:
+    """Row of each key (trace,), -1 where there is none; of several rows with one key, the last."""
+    stored = np.concatenate([np.empty((0, KEY_BYTES), np.uint8), *(part.keys for part in parts)])
+    if np.array_equal(stored, keys[: len(stored)]):  # read in capture order: nearly always
+        places = np.arange(len(keys), dtype=np.int64)
+        return np.where(places < len(stored), places, -1)
+    rows = {key: row for row, key in enumerate(_each(stored))}
+    return np.fromiter((rows.get(key, -1) for key in _each(keys)), np.int64, len(keys))
+
+
+def _each(keys: NDArray[np.uint8]) -> Iterator[bytes]:
+    data = keys.tobytes()
+    return (data[at : at + KEY_BYTES] for at in range(0, len(data), KEY_BYTES))

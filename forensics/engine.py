@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,10 @@ from tensorshark.traces.index import Index, TraceRow
 from tensorshark.traces.store import Capture, Trace
 
 if TYPE_CHECKING:
-    from tensorshark.forensics.filter import Check, Completion
+    from tensorshark.forensics.filter import Check, Completion, Cost
+    from tensorshark.forensics.filter.fields import FieldInfo
+    from tensorshark.forensics.slices import Slice
+    from tensorshark.forensics.stats import Asked, Stats
 
 Numbers = NDArray[np.int64]
 
@@ -83,12 +86,53 @@ class Engine:
         """How many traces a filter matches. Raises FilterError."""
         return len(self.select(text)) if text.strip() else len(self.index)
 
+    def stats(self, asked: Asked, cancelled: Callable[[], bool] | None = None) -> Stats:
+        """Groups of traces compared. Raises FilterError, UsageError for too many groups, or Cancelled."""
+        from tensorshark.forensics.stats import stats
+
+        return stats(self.index, asked, cancelled)
+
     def rows(self, numbers: Sequence[int] | Numbers) -> list[TraceRow]:
         """What the list shows of these traces, in their order; numbers that are not there are left out."""
         return self.index.rows(numbers)
 
+    def cost(self, text: str) -> Cost:
+        """What `select` would take, at most; takes no look at the traces. Raises FilterError."""
+        from tensorshark.forensics.filter import parse
+
+        return parse(text).cost(self.index)
+
+    def fields(self) -> list[FieldInfo]:
+        """What filters, columns and sort keys can name, with this capture's labels."""
+        from tensorshark.forensics.filter.fields import fields
+
+        return fields(self.index)
+
+    def values(
+        self, text: str, numbers: Sequence[int] | Numbers, cancelled: Callable[[], bool] | None = None
+    ) -> list[Any]:
+        """What a column of this field expression holds for these traces; None where absent. FilterError."""
+        from tensorshark.forensics.filter import values
+
+        return values(text, self.index, numbers, cancelled)
+
+    def ids(self, numbers: Sequence[int] | Numbers) -> list[str]:
+        """Ids of these traces, in their order. Raises NotFoundError for a number that is not there."""
+        return self.index.ids(numbers)
+
+    def slice(self, name: str, what: str, layers: Sequence[int] = (), pos: str = "all[:]") -> Slice:
+        """Part of a trace's numbers, not read yet; see `slices.cut`. Raises as `trace` does, and UsageError."""
+        from tensorshark.forensics.slices import cut
+
+        return cut(self.trace(name), what, layers, pos)
+
     def trace(self, name: str) -> Trace:
-        """By id or a unique beginning of one. Raises NotFoundError, IntegrityError or UntrustedError."""
+        """By id, a unique beginning of one, or `#` and its number.
+
+        Raises NotFoundError, IntegrityError or UntrustedError.
+        """
+        if name.startswith("#") and name[1:].isdecimal() and len(name) < 20:
+            return self.index.trace(int(name[1:]))
         number = self.index.number_of(name)
         return self.index.trace(number) if number else self.capture.trace(name)
 

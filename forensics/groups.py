@@ -140,6 +140,8 @@ def binned(numbers: Floats, bins: int) -> tuple[Codes, list[Key]]:
         edges = np.repeat(edges, 2)
     codes[there] = np.clip(np.searchsorted(edges, numbers[there], side="right") - 1, 0, len(edges) - 2)
     ends = [f"{edge:.6g}" for edge in edges.tolist()]
+    if len(set(ends)) < len(np.unique(edges)):
+        ends = [repr(edge) for edge in edges.tolist()]
     last = len(ends) - 2
     names: list[Key] = [f"[{ends[at]}, {ends[at + 1]}{']' if at == last else ')'}" for at in range(last + 1)]
     return codes, names

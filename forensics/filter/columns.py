@@ -9,8 +9,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tensorshark.forensics.filter.codes import Coded, coded
 from tensorshark.forensics.filter.values.operands import Numbers, Shown, Value
 from tensorshark.forensics.filter.values.reader import Reader
+from tensorshark.forensics.filter.values.stored import Stored
 from tensorshark.traces.errors import FilterError
 
 if TYPE_CHECKING:
@@ -73,6 +75,27 @@ def values(
     ascending = np.unique(wanted)
     shown = _shown(expression(text), index, ascending, cancelled)
     return [shown[place] for place in np.searchsorted(ascending, wanted).tolist()]
+
+
+def numbers(
+    text: str, index: Index, of: Sequence[int] | Numbers, cancelled: Cancel = None
+) -> NDArray[np.float64]:
+    """The number of each trace (trace,) in the order of `of`; NaN where it has none. Truths are 0 and 1."""
+    wanted = np.asarray(of, dtype=np.int64)
+    value = sort_key(text).value
+    reader = Reader(index, cancelled)
+    if len(wanted) > _MANY and (blocks := value.blocks(reader)) is not None:
+        return _cell_of_each(blocks, reader.count)[wanted - 1]
+    if isinstance(value, Stored) and len(wanted) > _MANY:
+        found = coded(value, reader, wanted)
+        return np.array([*found.values, np.nan], dtype=np.float64)[found.codes]
+    shown = values(text, index, wanted, cancelled)
+    return np.array([np.nan if each is None else each for each in shown], dtype=np.float64)
+
+
+def codes(text: str, index: Index, of: Sequence[int] | Numbers, cancelled: Cancel = None) -> Coded:
+    """Which of the different values each trace has (trace,), in the order of `of`; -1 where it has none."""
+    return coded(sort_key(text).value, Reader(index, cancelled), np.asarray(of, dtype=np.int64))
 
 
 def sort_key(text: str) -> SortKey:

@@ -86,7 +86,7 @@ def command(
     from tensorshark.forensics.engine import Engine
 
     with Engine(capture or also or "", wait=False) as engine:
-        _catch_up(engine)
+        catch_up(engine)
         numbers = engine.select(text, sort, desc)
         shown = numbers if limit is None else numbers[:limit]
         output.write(FORMATS[form](engine, shown, list(fields)))
@@ -98,7 +98,7 @@ def command(
     return 0
 
 
-def _catch_up(engine: Engine) -> None:
+def catch_up(engine: Engine) -> None:
     """Bring the index up to date; the first time on a large capture takes long enough to say so."""
     with output.progress("indexing traces") as show:
         while engine.follow():

@@ -1,0 +1,73 @@
+"""Texts as small numbers: which of its different values each trace has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tensorshark.forensics.filter.values.operands import Cell, Numbers, Value
+from tensorshark.forensics.filter.values.stored import Label, Stored
+
+if TYPE_CHECKING:
+    from tensorshark.forensics.filter.values.reader import Reader
+    from tensorshark.traces.index import Index
+
+_KEPT = 16
+"""Columns remembered per index: 4 MB each at a million traces."""
+
+
+class Coded(NamedTuple):
+    """A column with at most one value per trace."""
+
+    codes: NDArray[np.int32]
+    """Place in `values` of each trace's value (trace,); -1 where it has none."""
+    values: list[Cell]
+    """The different ones, ascending."""
+
+
+_known: WeakKeyDictionary[Index, dict[tuple[Value, int], Coded]] = WeakKeyDictionary()
+
+
+def coded(value: Value, reader: Reader, numbers: Numbers) -> Coded:
+    """The values of these traces, in their order."""
+    if isinstance(value, Label | Stored):
+        whole = _column(value, reader)
+        return Coded(whole.codes[numbers - 1], whole.values)
+    ascending, places = np.unique(numbers, return_inverse=True)
+    shown: list[Any] = value.show(reader, ascending)
+    found = sorted({each for each in shown if each is not None})
+    place = {each: at for at, each in enumerate(found)}
+    codes = np.fromiter((place.get(each, -1) for each in shown), np.int32, len(shown))
+    return Coded(codes[places], found)
+
+
+def _column(value: Label | Stored, reader: Reader) -> Coded:
+    """Of all traces; remembered until one is added."""
+    known = _known.setdefault(reader.index, {})
+    key = (value, reader.count)
+    found = known.pop(key, None) or _read(value, reader)
+    known[key] = found  # the newest stands last
+    while len(known) > _KEPT:
+        del known[next(iter(known))]
+    return found
+
+
+def _read(value: Label | Stored, reader: Reader) -> Coded:
+    table, column, here, parameters = value.source()
+    # One text per value: a tuple for each of a million traces takes five times as long.
+    query = (
+        f"SELECT {column}, group_concat(row) FROM {table} WHERE {here} GROUP BY {column} ORDER BY {column}"
+    )
+    codes = np.full(reader.count, -1, np.int32)
+    values: list[Cell] = []
+    for cell, listed in reader.index.query(query, parameters):
+        reader.check()
+        if cell is None:
+            continue
+        rows = np.fromstring(listed, dtype=np.int64, sep=",")
+        codes[rows[rows <= reader.count] - 1] = len(values)
+        values.append(bool(cell) if value.type == "truth" else cell)
+    return Coded(codes, values)

@@ -1,47 +1,20 @@
 """Thousands of filters at random: the engine and a naive evaluator over traces agree on every trace.
 
-`TENSORSHARK_FILTERS` says how many there are in all; the same number gives the same filters. A filter on
-which they differ is made small before it is shown.
+`TENSORSHARK_FILTERS` says how many a capture is asked; every run asks the same. A filter on which they differ
+is made small before it is shown.
 """
-
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from tensorshark.forensics.filter import parse
 from tensorshark.traces.errors import FilterError
-from tensorshark.traces.index import Index
 from tensorshark.traces.store import Capture
-from tests.forensics.filter.naive.captures import generated
-from tests.forensics.filter.naive.facts import Facts, World, facts_of
+from tests.forensics.filter.naive.facts import World, facts_of
 from tests.forensics.filter.naive.generate import Generator
+from tests.forensics.filter.naive.ground import FILTERS, Ground
+from tests.forensics.filter.naive.language import LANGUAGE
 from tests.forensics.filter.naive.questions import Question, matching
 from tests.forensics.filter.naive.shrink import shrunk
-
-FILTERS = int(os.environ.get("TENSORSHARK_FILTERS", "6000"))
-CAPTURES = 12
-LANGUAGE: frozenset[str] = frozenset()
-"""What is asked beside the plain comparisons; see `generate`."""
-
-
-@dataclass(frozen=True)
-class Ground:
-    """One capture, to engine and evaluator."""
-
-    index: Index
-    known: list[Facts]
-
-
-@pytest.fixture(scope="module", params=range(CAPTURES))
-def ground(
-    request: pytest.FixtureRequest, odd_capture: Capture, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Ground]:
-    seed = request.param
-    capture = generated(tmp_path_factory.mktemp("odd") / "odd.tshark", seed) if seed else odd_capture
-    with Index.open(capture) as index:
-        yield Ground(index, facts_of(capture))
 
 
 def test_the_odd_capture_is_odd(odd_capture: Capture) -> None:
@@ -57,7 +30,7 @@ def test_the_odd_capture_is_odd(odd_capture: Capture) -> None:
 
 def test_engine_and_naive_evaluator_agree(ground: Ground, request: pytest.FixtureRequest) -> None:
     generator = Generator(request.node.name, ground.known, LANGUAGE)
-    for _ in range(FILTERS // CAPTURES):
+    for _ in range(FILTERS):
         question = generator.question()
         if _differ(question, ground):
             small = shrunk(question, lambda smaller: _refused(smaller) is None and _differ(smaller, ground))

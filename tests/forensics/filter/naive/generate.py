@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from tests.forensics.filter.naive.cells import HEAD, LAYER, POS
+from tests.forensics.filter.naive.draw_values import PARTS, PATTERNS, Values
 from tests.forensics.filter.naive.facts import SEVERITIES, Facts
+from tests.forensics.filter.naive.fields import Constant, Field, Many, Node, One, Pick, everything
+from tests.forensics.filter.naive.functions import Arithmetic
+from tests.forensics.filter.naive.language import ARITHMETIC, CORRELATED, PAIRS, TOKENS
 from tests.forensics.filter.naive.questions import (
     COMPARE,
     SPELLED,
@@ -26,54 +30,6 @@ from tests.forensics.filter.naive.questions import (
     Within,
     severity,
 )
-from tests.forensics.filter.naive.values import (
-    HEAD,
-    LAYER,
-    POS,
-    Arithmetic,
-    Constant,
-    Each,
-    Field,
-    Label,
-    Many,
-    Measured,
-    Negative,
-    Node,
-    One,
-    Pick,
-    Rank,
-    Reduced,
-    Reference,
-    Zscore,
-    everything,
-)
-
-T = TypeVar("T")
-
-SITES = ("resid_pre", "attn_out", "mlp_out", "resid_post")
-RESIDUALS = tuple(f"{site}.{stat}" for site in SITES for stat in ("norm", "absmax"))
-ATTENTION = ("attn.entropy", "attn.entropy_rest", "attn.sink")
-PARTS = ("", "a", "the", "The", "ignore", "after", "e\0a", "\0", "hunter2", "🦈", "%", "_sure", "İ", "s", '"')
-PATTERNS = ("the", "^The", "r$", "pass.ord", "[Ii]gnore", "a+", "hunter2 The", "^$", r"\x00", "nor+e", "x*")
-LABELS = (
-    Label("category", "label.category"),
-    Label("split", "label.split"),
-    Label("odd key", 'label."odd key"'),
-    Label("nowhere", "label.nowhere"),
-)
-
-# What the language can say. The tests ask for those that the engine answers.
-ARITHMETIC, PAIRS, CORRELATED, SCORES, REFERENCES, TENSORS, MORE_FUNCTIONS, TOKENS = (
-    "arithmetic",
-    "pairs of several cells",
-    "correlated",
-    "zscore and rank",
-    "references",
-    "tensors",
-    "argmax, quantile, entropy",
-    "token literals",
-)
-EVERY = frozenset((ARITHMETIC, PAIRS, CORRELATED, SCORES, REFERENCES, TENSORS, MORE_FUNCTIONS, TOKENS))
 
 
 def quoted(text: str) -> str:
@@ -87,30 +43,17 @@ def number(value: float) -> str:
     return repr(value) if value >= 0 else f"-{-value!r}"
 
 
-class Generator:
+class Generator(Values):
     """Filters about these traces."""
 
     def __init__(self, seed: int | str, known: Sequence[Facts], language: frozenset[str]) -> None:
-        self.random = random.Random(seed)
-        self.language = language
+        super().__init__(seed, language)
         self.known = known
         self.floats = sorted(_some_cells(known)) or [1.0]
         self.times = sorted({facts.one["time"] for facts in known})
         labels = {text for facts in known for text in (*facts.labels.values(), *facts.tokens[:3])}
         ids = {facts.one[name] for facts in known for name in ("id", "model") if name in facts.one}
         self.texts = [*sorted(labels | ids), *PARTS]
-
-    def chance(self, share: float) -> bool:
-        return self.random.random() < share
-
-    def choice(self, options: Sequence[T]) -> T:
-        return self.random.choice(options)
-
-    def can(self, construct: str, share: float) -> bool:
-        """Whether to use a construct, where the engine has it."""
-        return construct in self.language and self.chance(share)
-
-    # Questions
 
     def question(self, depth: int = 2) -> Question:
         """A whole filter."""
@@ -148,7 +91,9 @@ class Generator:
         """A comparison that uses the variables of these axes."""
         value: Node = self.signal(bound, use=axes)
         if HEAD not in axes and POS in axes and LAYER not in axes and self.chance(0.3):
-            return self.asked_text(Field("token", None, None, Pick(bound[POS], everything, variable=True)))
+            return self.asked_text(
+                Field("token", None, None, Pick(bound[POS], everything, bare=True, variable=True))
+            )
         if self.can(ARITHMETIC, 0.2):
             value = self.arithmetic(bound, 1, value)
         return self.asked_number(value)
@@ -301,192 +246,6 @@ class Generator:
             return Has(tensor, False)
         plain = self.choice((self.signal(bound), self.tokens(bound), self.simple_text()))
         return Has(plain, self.chance(0.5))
-
-    # Values
-
-    def number(self, bound: Mapping[int, str], depth: int = 1) -> Node:
-        """A value that is a number."""
-        if depth and self.can(ARITHMETIC, 0.25):
-            return self.arithmetic(bound, depth)
-        if not bound and self.can(SCORES, 0.06):
-            return self.score()
-        if self.can(TENSORS, 0.08):
-            return self.measured(bound)
-        if self.can(MORE_FUNCTIONS, 0.1):
-            return self.more_functions(bound)
-        if not bound and self.can(REFERENCES, 0.08):
-            return Reference(self.choice((self.signal({}), One("seq_len", "number"))))
-        made: Callable[[], Node] = self.choice(
-            (
-                lambda: One(self.choice(("number", "seq_len", "layers", "next.p")), "number"),
-                lambda: self.token_ids(bound),
-                lambda: Each("len", self.choice((*LABELS, One("prompt", "text"), One("text", "text")))),
-                lambda: self.signal(bound),
-                lambda: self.signal(bound),
-                lambda: Each("abs", self.signal(bound)),
-                lambda: Reduced(self.choice(("max", "min", "median", "std", "sum")), self.signal(bound)),
-                lambda: Reduced("mean", self.signal(bound)),
-                lambda: Reduced("count", self.choice((self.signal(bound), self.token_ids(bound), *LABELS))),
-                lambda: Reduced("count", Many("expert.code")),
-            )
-        )
-        return made()
-
-    def arithmetic(self, bound: Mapping[int, str], depth: int, inside: Node | None = None) -> Node:
-        """+ - * / % and minus."""
-        first = inside or self.number(bound, depth - 1)
-        if self.chance(0.1):
-            return Negative(first)
-        other: Node
-        if self.chance(0.45):
-            value = self.choice((2, 3, 0.5, 0, 10, 1000, 7.25))
-            other = Constant(value, str(value))
-        else:
-            other = self.number(bound, depth - 1)
-        left, right = (first, other) if self.chance(0.7) else (other, first)
-        operator = self.choice("++--**//%" if first.exact and other.exact else "+-*")
-        made: Node = Arithmetic(operator, left, right)
-        if self.chance(0.15):
-            made = Reduced(self.choice(("max", "min", "count")), made)
-        return made
-
-    def more_functions(self, bound: Mapping[int, str]) -> Node:
-        """argmax, argmin, quantile, entropy."""
-        name = self.choice(("argmax", "argmin", "quantile", "entropy"))
-        inner = self.signal(bound)
-        if name == "quantile":
-            return Reduced(name, inner, self.choice((0, 0.1, 0.5, 0.9, 1)))
-        if name == "entropy":
-            return Reduced(name, inner)
-        while len(inner.axes) != 1:
-            inner = self.signal(bound)
-        return Reduced(name, inner)
-
-    def score(self) -> Node:
-        """zscore(…) and rank(…)."""
-        if self.chance(0.5):
-            plain = One(self.choice(("seq_len", "next.p", "layers")), "number")
-            return Rank(self.choice((plain, self.signal({}, single=True), Reduced("max", self.signal({})))))
-        over = self.leaf({}) if self.chance(0.4) else None
-        if self.chance(0.3):
-            return Zscore(One(self.choice(("seq_len", "next.p")), "number"), over)
-        signal = self.signal({})
-        while POS in signal.axes:
-            signal = self.signal({})
-        return Zscore(signal, over)
-
-    def measured(self, bound: Mapping[int, str]) -> Node:
-        """norm, cos, dist."""
-        left, right = self.tensor(bound), self.tensor(bound)
-        name = self.choice(("norm", "cos", "dist"))
-        if name == "norm":
-            return Measured(name, left)
-        if not bound and self.can(REFERENCES, 0.5) and isinstance(right, Field):
-            return Measured(name, left, Reference(right))
-        return Measured(name, left, right)
-
-    def tensor(self, bound: Mapping[int, str]) -> Node:
-        """A tensor, or a little arithmetic of some."""
-        field = Field(self.choice(SITES), self.pick(LAYER, bound), None, self.pick(POS, bound))
-        if not self.chance(0.3):
-            return field
-        if self.chance(0.5):
-            value = self.choice((2, 0.5))
-            return Arithmetic(self.choice("*/"), field, Constant(value, str(value)))
-        other = Field(self.choice(SITES), self.pick(LAYER, bound), None, self.pick(POS, bound))
-        return Arithmetic(self.choice("+-"), field, other)
-
-    def text(self, bound: Mapping[int, str]) -> Node:
-        """A value that is text."""
-        made = self.choice((self.simple_text, self.simple_text, lambda: self.words(bound)))()
-        if self.chance(0.2) and not isinstance(made, Field):
-            return Each(self.choice(("lower", "upper")), made)
-        return made
-
-    def simple_text(self) -> Node:
-        """Text without an axis."""
-        names = ("id", "model", "prompt", "text", "dtype", "next.token")
-        return self.choice((*(One(name, "text") for name in names), *LABELS, Many("expert.code")))
-
-    def tokens(self, bound: Mapping[int, str]) -> Node:
-        return self.choice((self.words, self.token_ids))(bound)
-
-    def words(self, bound: Mapping[int, str]) -> Node:
-        return Field("token", None, None, self.pick(POS, bound))
-
-    def token_ids(self, bound: Mapping[int, str]) -> Node:
-        return Field("token.id", None, None, self.pick(POS, bound))
-
-    def signal(self, bound: Mapping[int, str], single: bool = False, use: Sequence[int] = ()) -> Field:
-        """A field of the statistics; `single` leaves one cell, `use` says which variables it has to use."""
-        name = self.choice(ATTENTION if HEAD in use or self.chance(0.3) else RESIDUALS)
-        picks = [
-            Pick(bound[axis], everything, variable=True)
-            if axis in use
-            else self.pick(axis, bound, single)
-            if axis != HEAD or name.startswith("attn.")
-            else None
-            for axis in (LAYER, HEAD, POS)
-        ]
-        return Field(name, picks[0], picks[1], picks[2])
-
-    # Selections
-
-    def pick(self, axis: int, bound: Mapping[int, str] = {}, single: bool = False) -> Pick | None:
-        """What selects along one axis; None: all of it."""
-        if axis in bound and self.chance(0.5):
-            return Pick(bound[axis], everything, variable=True)
-        if axis == POS and self.chance(0.4):
-            return _at(-1)
-        if single or self.chance(0.4):
-            return _at(self.random.randint(-3, 4))
-        if self.chance(0.4):
-            return None
-        parts = [self.part(axis) for _ in range(self.choice((1, 1, 2)))]
-        return Pick(",".join(text for text, _ in parts), lambda size, spans: _all_of(parts, size, spans))
-
-    def part(self, axis: int) -> tuple[str, Callable[[int, Mapping[str, slice]], list[int]]]:
-        """One of the parts within brackets."""
-        kind = self.choice(("through", "slice", "slice", "at", "span" if axis == POS else "at"))
-        if kind == "through":
-            a, b = self.random.randint(-5, 6), self.random.randint(-5, 6)
-            a, b = (a, b) if (a < 0) != (b < 0) else sorted((a, b))
-            return f"{a}-{b}", lambda size, _: _through(a, b, size)
-        if kind == "slice":
-            ends = [None if self.chance(0.3) else self.random.randint(-5, 6) for _ in "ab"]
-            step = self.choice((None, 1, 2, -1))
-            text = ":".join("" if end is None else str(end) for end in ends) + (f":{step}" if step else "")
-            return text, lambda size, _: list(range(size))[ends[0] : ends[1] : step]
-        if kind == "at":
-            at = _at(self.random.randint(-5, 6))
-            return at.text, at.of
-        name = self.choice(("prompt", "response", "all", "user.2"))
-        inner = _at(self.random.randint(-3, 3)) if self.chance(0.4) else None
-        return (f"{name}[{inner.text}]" if inner else name), lambda size, spans: _span(
-            name, inner, size, spans
-        )
-
-
-def _all_of(parts: Sequence[tuple[str, Any]], size: int, spans: Mapping[str, slice]) -> list[int]:
-    return [index for _, of in parts for index in of(size, spans)]
-
-
-def _at(i: int) -> Pick:
-    return Pick(
-        str(i), lambda size, _: [i] if 0 <= i < size else [i + size] if -size <= i < 0 else [], single=True
-    )
-
-
-def _through(a: int, b: int, size: int) -> list[int]:
-    first, last = (end + size if end < 0 else end for end in (a, b))
-    return [i for i in range(size) if first <= i <= last]
-
-
-def _span(name: str, inner: Pick | None, size: int, spans: Mapping[str, slice]) -> list[int]:
-    if name != "all" and name not in spans:
-        return []
-    within = list(range(size)) if name == "all" else list(range(size))[spans[name]]
-    return within if inner is None else [within[i] for i in inner.of(len(within), {})]
 
 
 def _against(operator: str, constant: Any) -> Callable[[Any], bool]:

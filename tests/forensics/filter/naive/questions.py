@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tests.forensics.filter.naive.cells import Scene, paired
 from tests.forensics.filter.naive.facts import SEVERITIES
-from tests.forensics.filter.naive.values import Field, Node, Scene, paired
+from tests.forensics.filter.naive.fields import Field, Node
 
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda a, b: a == b,

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tests.forensics.filter.naive.fields import Node, Pick
 from tests.forensics.filter.naive.questions import Question
-from tests.forensics.filter.naive.values import Node, Pick
 
 MOST = 400
 """Smaller filters that are tried."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tensorshark.forensics.filter.answers.context import Context
+from tensorshark.forensics.filter.checks.complaint import A_TYPE
 from tensorshark.forensics.filter.codes import Coded, coded
-from tensorshark.forensics.filter.values.operands import Numbers, Shown, Value
+from tensorshark.forensics.filter.values.arrays import present
+from tensorshark.forensics.filter.values.operands import Numbers, Shown, Tier, Value, batches
 from tensorshark.forensics.filter.values.reader import Reader
-from tensorshark.forensics.filter.values.stored import Stored
 from tensorshark.traces.errors import FilterError
 
 if TYPE_CHECKING:
@@ -35,21 +37,22 @@ class SortKey(msgspec.Struct, frozen=True):
         numbers: Sequence[int] | Numbers,
         descending: bool = False,
         cancelled: Cancel = None,
+        context: Context | None = None,
     ) -> Numbers:
         """The numbers in order of their values; absent ones last either way, equal ones in capture order."""
         ascending = np.sort(np.asarray(numbers, dtype=np.int64))
-        reader = Reader(index, cancelled)
-        if len(ascending) > _MANY and (blocks := self.value.blocks(reader)) is not None:
-            return _in_order(ascending, _cell_of_each(blocks, reader.count), descending)
+        reader = Reader(index, cancelled, context)
         if len(ascending) > _MANY and (rows := self.value.ordered(reader, descending)) is not None:
             chosen = reader.marked(ascending)
             there = rows[chosen[rows - 1]]
             return np.concatenate([there, np.setdiff1d(ascending, there, assume_unique=True)])
+        if self.value.type == "number":
+            return _in_order(ascending, _cell_of_each(self.value, reader, ascending), descending)
         keys = self.value.show(reader, ascending)
         absent = np.array([key is None for key in keys], dtype=bool)
         there = ascending[~absent]
-        present = [key for key in keys if key is not None]
-        places = sorted(range(len(present)), key=present.__getitem__, reverse=descending)
+        texts = [key for key in keys if key is not None]
+        places = sorted(range(len(texts)), key=texts.__getitem__, reverse=descending)
         return np.concatenate([there[places], ascending[absent]])
 
 
@@ -65,37 +68,48 @@ def expression(text: str) -> Value:
 
 
 def values(
-    text: str, index: Index, numbers: Sequence[int] | Numbers, cancelled: Cancel = None
+    text: str,
+    index: Index,
+    numbers: Sequence[int] | Numbers,
+    cancelled: Cancel = None,
+    context: Context | None = None,
 ) -> list[Shown]:
     """What a column of this field expression holds for these traces, in their order.
 
     None where a trace has no value; a list, nested by axis, where the expression leaves several.
     """
-    wanted = np.asarray(numbers, dtype=np.int64)
-    ascending = np.unique(wanted)
-    shown = _shown(expression(text), index, ascending, cancelled)
-    return [shown[place] for place in np.searchsorted(ascending, wanted).tolist()]
+    ascending, places = np.unique(np.asarray(numbers, dtype=np.int64), return_inverse=True)
+    shown = expression(text).show(Reader(index, cancelled, context), ascending)
+    return [shown[place] for place in places.tolist()]
 
 
 def numbers(
-    text: str, index: Index, of: Sequence[int] | Numbers, cancelled: Cancel = None
+    text: str,
+    index: Index,
+    of: Sequence[int] | Numbers,
+    cancelled: Cancel = None,
+    context: Context | None = None,
 ) -> NDArray[np.float64]:
-    """The number of each trace (trace,) in the order of `of`; NaN where it has none. Truths are 0 and 1."""
-    wanted = np.asarray(of, dtype=np.int64)
+    """The number of each trace (trace,) in the order of `of`; NaN where it has none. Truths are 0 and 1.
+
+    Raises FilterError, also for text and for an expression with several values per trace.
+    """
     value = sort_key(text).value
-    reader = Reader(index, cancelled)
-    if len(wanted) > _MANY and (blocks := value.blocks(reader)) is not None:
-        return _cell_of_each(blocks, reader.count)[wanted - 1]
-    if isinstance(value, Stored) and len(wanted) > _MANY:
-        found = coded(value, reader, wanted)
-        return np.array([*found.values, np.nan], dtype=np.float64)[found.codes]
-    shown = values(text, index, wanted, cancelled)
-    return np.array([np.nan if each is None else each for each in shown], dtype=np.float64)
+    if value.type not in ("number", "truth"):
+        raise FilterError(f"this is {A_TYPE[value.type]}, not a number", text, 0, len(text))
+    ascending, places = np.unique(np.asarray(of, dtype=np.int64), return_inverse=True)
+    return _cell_of_each(value, Reader(index, cancelled, context), ascending)[places]
 
 
-def codes(text: str, index: Index, of: Sequence[int] | Numbers, cancelled: Cancel = None) -> Coded:
+def codes(
+    text: str,
+    index: Index,
+    of: Sequence[int] | Numbers,
+    cancelled: Cancel = None,
+    context: Context | None = None,
+) -> Coded:
     """Which of the different values each trace has (trace,), in the order of `of`; -1 where it has none."""
-    return coded(sort_key(text).value, Reader(index, cancelled), np.asarray(of, dtype=np.int64))
+    return coded(sort_key(text).value, Reader(index, cancelled, context), np.asarray(of, dtype=np.int64))
 
 
 def sort_key(text: str) -> SortKey:
@@ -107,21 +121,21 @@ def sort_key(text: str) -> SortKey:
     return SortKey(text, value)
 
 
-def _shown(value: Value, index: Index, ascending: Numbers, cancelled: Cancel) -> list[Shown]:
-    return value.show(Reader(index, cancelled), ascending)
+def _cell_of_each(value: Value, reader: Reader, ascending: Numbers) -> NDArray[np.float64]:
+    """The one number of each of these traces (trace,), NaN where there is none."""
+    keys = np.full(len(ascending), np.nan)
+    everything = value.tier is not Tier.TRACE and len(ascending) == reader.count
+    for batch in reader.batches() if everything else batches(value.tier, reader, ascending):
+        cells = value.cells(batch)
+        if cells.dtype == object:
+            cells = np.where(present(cells), cells, np.nan)
+        if cells.size:
+            keys[np.searchsorted(ascending, batch.numbers)] = cells.reshape(-1)
+    return keys
 
 
-def _cell_of_each(blocks: Iterator[tuple[int, NDArray[Any]]], count: int) -> NDArray[np.float64]:
-    """The one cell of each trace (trace,), NaN where there is none."""
-    cells = np.full(count, np.nan)
-    for start, values in blocks:  # (cell, trace), of which there is one at most
-        cells[start : start + values.shape[1]] = values[0] if len(values) else np.nan
-    return cells
-
-
-def _in_order(ascending: Numbers, cells: NDArray[np.float64], descending: bool) -> Numbers:
-    """`ascending` in order of their cells; absent ones last, equal ones as they are."""
-    keys = cells[ascending - 1]
+def _in_order(ascending: Numbers, keys: NDArray[np.float64], descending: bool) -> Numbers:
+    """`ascending` in order of their keys; absent ones last, equal ones as they are."""
     absent = np.isnan(keys)
     there, keys = ascending[~absent], keys[~absent]
     places = np.argsort(-keys if descending else keys, kind="stable")

@@ -13,8 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[Any]
-"""float32 or float64."""
+Array = NDArray[Any]
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -30,76 +29,107 @@ class Function(msgspec.Struct, frozen=True):
     """A filter that uses it; run by the tests and printed in the docs."""
     words: str
     """In a sentence, before what it is applied to."""
-    of: Callable[[Any], Any]
-    """A non-empty float64 array (reducing numbers), a non-empty list (`any`), or one value, to one value."""
-    nothing: Any = None
+    of: Callable[[Array], Array]
+    """Cells, absent where NaN or, in an array of objects, None. If it reduces: (cell, …), float64 or objects,
+    with a cell or more, to (…); otherwise any shape to the same."""
+    nothing: float | None = None
     """What it makes of no value at all; None: nothing."""
-    cells: Callable[[Floats], Floats] | None = None
-    """The same for float64 (cell, trace), NaN where absent: (trace,), or (cell, trace) unless it reduces."""
+    keeps_one: bool = False
+    """True when of one cell it makes that cell."""
+    whole: bool = False
+    """True when what it makes is a whole number."""
 
 
-def _sum(cells: Floats) -> Floats:
-    present = ~np.isnan(cells)
+def _present(cells: Array) -> Array:
+    there: Array = np.asarray(cells != None) if cells.dtype == object else ~np.isnan(cells)  # noqa: E711
+    return there
+
+
+def _each(make: Callable[[Any], Any], kind: Any) -> Callable[[Array], Array]:
+    """A function of one text, for arrays of them."""
+    nothing = np.nan if kind is np.float64 else None
+
+    def of(cells: Array) -> Array:
+        made = np.empty(cells.size, dtype=kind)
+        made[:] = [nothing if cell is None else make(cell) for cell in cells.ravel()]
+        return made.reshape(cells.shape)
+
+    return of
+
+
+def _sum(cells: Array) -> Array:
+    present = _present(cells)
     total = np.where(present, cells, 0.0).sum(axis=0)
-    sums: Floats = np.where(present.any(axis=0), total, np.nan)
+    sums: Array = np.where(present.any(axis=0), total, np.nan)
     return sums
 
 
-def _mean(cells: Floats) -> Floats:
-    means: Floats = np.divide(_sum(cells), (~np.isnan(cells)).sum(axis=0))
+def _mean(cells: Array) -> Array:
+    means: Array = np.divide(_sum(cells), _present(cells).sum(axis=0))
     return means
 
 
-def _std(cells: Floats) -> Floats:
-    present = ~np.isnan(cells)
+def _std(cells: Array) -> Array:
+    present = _present(cells)
     squares = np.where(present, (cells - _mean(cells)) ** 2, 0.0)  # NaN for an infinite cell, and then in all
-    deviations: Floats = np.sqrt(np.divide(squares.sum(axis=0), present.sum(axis=0)))
+    deviations: Array = np.sqrt(np.divide(squares.sum(axis=0), present.sum(axis=0)))
     return deviations
 
 
-def _number(
-    name: str, help: str, example: str, words: str, of: Any, cells: Any = None, reduces: bool = True
-) -> Function:
-    return Function(name, "number", "number", reduces, help, example, words, of, cells=cells)
+def _median(cells: Array) -> Array:
+    ordered = np.sort(cells, axis=0)  # NaN last
+    count = _present(cells).sum(axis=0, keepdims=True)
+    middle = (np.maximum(count - 1, 0) // 2, count // 2)
+    low, high = (np.take_along_axis(ordered, at, axis=0)[0] for at in middle)
+    medians: Array = np.where(low == high, low, (low + high) / 2)  # two infinities are one, not their mean
+    return medians
+
+
+def _number(name: str, help: str, example: str, words: str, of: Any, keeps_one: bool = True) -> Function:
+    return Function(name, "number", "number", True, help, example, words, of, keeps_one=keeps_one)
 
 
 FUNCTIONS: dict[str, Function] = {
     function.name: function
     for function in (
         _number(
-            "max", "the largest value", "max(resid_post.norm#20) > 900", "largest", np.max,
+            "max", "the largest value", "max(resid_post.norm#20) > 900", "largest",
             lambda cells: np.fmax.reduce(cells, axis=0),
         ),
         _number(
-            "min", "the smallest value", "min(attn.entropy#5[-1]) < 0.1", "smallest", np.min,
+            "min", "the smallest value", "min(attn.entropy#5[-1]) < 0.1", "smallest",
             lambda cells: np.fmin.reduce(cells, axis=0),
         ),
         _number(
             "mean", "the arithmetic mean; that of attention fields is over heads first",
-            "mean(attn.entropy#12[-1]) < 1", "mean", np.mean, _mean,
+            "mean(attn.entropy#12[-1]) < 1", "mean", _mean,
         ),
-        _number("median", "the middle value", "median(resid_post.norm#20) > 100", "median", np.median),
-        _number("sum", "the sum", "sum(attn.sink#3:0) > 20", "sum of", np.sum, _sum),
+        _number("median", "the middle value", "median(resid_post.norm#20) > 100", "median", _median),
+        _number("sum", "the sum", "sum(attn.sink#3:0) > 20", "sum of", _sum),
         _number(
             "std", "the standard deviation (of the values as a whole, not an estimate)",
-            "std(resid_post.norm[-1]) > 30", "standard deviation of", np.std, _std,
+            "std(resid_post.norm[-1]) > 30", "standard deviation of", _std, keeps_one=False,
         ),
-        _number("abs", "the value without its sign", "abs(next.p) > 0.5", "magnitude of", abs, np.abs, False),
+        Function(
+            "abs", "number", "number", False, "the value without its sign", "abs(next.p) > 0.5",
+            "magnitude of", np.abs,
+        ),
         Function(
             "count", "any", "number", True, "how many values there are", "count(expert.code) >= 2",
-            "number of values of", len, nothing=0,
+            "number of values of", lambda cells: _present(cells).sum(axis=0).astype(np.float64), nothing=0.0,
+            whole=True,
         ),
         Function(
             "len", "text", "number", False, "how many characters a text has", "len(prompt) > 200",
-            "length of", len,
+            "length of", _each(len, np.float64), whole=True,
         ),
         Function(
             "lower", "text", "text", False, "the text in small letters", 'lower(prompt) contains "password"',
-            "lower-case", str.lower,
+            "lower-case", _each(str.lower, object),
         ),
         Function(
             "upper", "text", "text", False, "the text in capitals", 'upper(label.category) == "CODE"',
-            "upper-case", str.upper,
+            "upper-case", _each(str.upper, object),
         ),
     )
 }  # fmt: skip

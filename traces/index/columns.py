@@ -260,10 +260,13 @@ class Column:
         The fast way to test a predicate on many traces: values are views of mapped files, nothing is
         copied but blocks with missing layers. Layers past the end are NaN.
         """
-        layers = range(lo, self.layer_count if hi is None else max(lo, hi))
         for block in range(-(-self.count // BLOCK)):
-            start = block * BLOCK
-            yield start, self._block(block, layers, min(BLOCK, self.count - start))
+            yield block * BLOCK, self.block(block, lo, hi)
+
+    def block(self, block: int, lo: int = 0, hi: int | None = None) -> Floats:
+        """Values (layer, trace) of one block, as `blocks` gives them."""
+        layers = range(lo, self.layer_count if hi is None else max(lo, hi))
+        return self._block(block, layers, min(BLOCK, self.count - block * BLOCK))
 
     def layers(self, lo: int = 0, hi: int | None = None) -> Floats:
         """Values (layer, trace) of layers lo..hi-1 for all traces, copied. Layers past the end are NaN."""

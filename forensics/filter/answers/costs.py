@@ -72,9 +72,7 @@ def with_inner(values: Sequence[Value]) -> Iterator[Value]:
     """The values and those that functions are applied to."""
     for value in values:
         yield value
-        inner = getattr(value, "inner", None)
-        if isinstance(inner, Value):
-            yield from with_inner((inner,))
+        yield from with_inner(value.parts)
 
 
 def _at_most(predicate: Predicate, index: Index, count: int) -> int:

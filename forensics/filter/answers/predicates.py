@@ -14,11 +14,14 @@ import msgspec
 import numpy as np
 
 from tensorshark.forensics.filter.syntax.tree import Quantifier
-from tensorshark.forensics.filter.values.cells import Signal, Site, Token, TokenId
-from tensorshark.forensics.filter.values.operands import Numbers, Tier, Value
+from tensorshark.forensics.filter.values.arrays import aligned, present, quantified
+from tensorshark.forensics.filter.values.batch import Batch
+from tensorshark.forensics.filter.values.operands import Numbers, Tier, Value, batches
 from tensorshark.forensics.filter.values.reader import Reader
 from tensorshark.forensics.filter.values.relations import Bools, Order, Relation, compare, said, verb
 from tensorshark.forensics.filter.values.stored import Expert, Label, Stored
+from tensorshark.forensics.filter.values.tensors import Site
+from tensorshark.forensics.filter.values.tokens import Token, TokenId
 
 Bounds = tuple[Bools, Bools]
 """Surely and possibly (trace,)."""
@@ -33,6 +36,11 @@ class Predicate(msgspec.Struct, frozen=True):
 
     def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
         """Which of `count` traces surely and possibly match, given the answers to some leaves."""
+        raise NotImplementedError
+
+    def truth(self, batch: Batch, kept: tuple[str, ...] = ()) -> Bools:
+        """Where it is true (layer, head, pos, trace), with size 1 along the axes that are not kept; what has
+        size 1 along another axis is the same for all of it."""
         raise NotImplementedError
 
     def words(self, negated: bool = False) -> str:
@@ -63,11 +71,18 @@ class Leaf(Predicate, frozen=True):
 
     def everywhere(self, reader: Reader) -> Bools:
         """The answer for all traces (trace,), where `tier` is INDEX."""
-        raise NotImplementedError
+        answer = np.zeros(reader.count, dtype=bool)
+        for batch in reader.batches():
+            answer[batch.where] = self.truth(batch).reshape(-1)
+        return answer
 
     def among(self, reader: Reader, numbers: Numbers) -> list[int] | Numbers:
         """Those of `numbers` for which it is true."""
-        raise NotImplementedError
+        found = [np.empty(0, np.int64)]
+        for batch in batches(self.tier, reader, numbers):
+            true = np.broadcast_to(self.truth(batch).reshape(-1), batch.count)
+            found.append(batch.numbers[true])
+        return np.sort(np.concatenate(found))
 
 
 class Comparison(Leaf, frozen=True):
@@ -90,6 +105,9 @@ class Comparison(Leaf, frozen=True):
 
     def among(self, reader: Reader, numbers: Numbers) -> list[int] | Numbers:
         return self.value.among(reader, self.relation, self.quantifier, numbers)
+
+    def truth(self, batch: Batch, kept: tuple[str, ...] = ()) -> Bools:
+        return self.value.fits(batch, self.relation, self.quantifier, kept)
 
     def words(self, negated: bool = False) -> str:
         value, relation = self.value, self.relation
@@ -116,36 +134,32 @@ class Comparison(Leaf, frozen=True):
 
 
 class Paired(Leaf, frozen=True):
-    """Two values of the same trace, compared; each has one cell at most."""
+    """Two values of the same trace, compared cell by cell: any, or all, of the cells that both have."""
 
     left: Value
     operator: str
     right: Value
+    quantifier: Quantifier
 
     @property
     def tier(self) -> Tier:
-        blocked = all(isinstance(value, Signal) and value.indexed for value in self.values)
-        return Tier.INDEX if blocked else max(self.left.tier, self.right.tier)
+        return max(self.left.tier, self.right.tier)
 
     @property
     def values(self) -> tuple[Value, ...]:
         return (self.left, self.right)
 
-    def everywhere(self, reader: Reader) -> Bools:
-        answer = np.zeros(reader.count, dtype=bool)
-        ours, theirs = self.left.blocks(reader), self.right.blocks(reader)
-        for (start, left), (_, right) in zip(ours or (), theirs or (), strict=True):
-            reader.check()
-            if len(left) and len(right):
-                there = ~np.isnan(left[0]) & ~np.isnan(right[0])
-                found = compare(left[0], self.operator, right[0])
-                answer[start : start + left.shape[1]] = there & found
-        return answer
-
-    def among(self, reader: Reader, numbers: Numbers) -> list[int] | Numbers:
-        ours, theirs = dict(self.left.read(reader, numbers)), dict(self.right.read(reader, numbers))
-        both = [number for number in ours if len(ours[number]) and len(theirs.get(number, ()))]
-        return [number for number in both if compare(ours[number][0], self.operator, theirs[number][0])]
+    def truth(self, batch: Batch, kept: tuple[str, ...] = ()) -> Bools:
+        left, right = aligned(self.left.cells(batch), self.right.cells(batch))
+        there = present(left) & present(right)
+        if left.dtype == object:
+            found = np.zeros(there.shape, dtype=bool)
+            left, right = (np.broadcast_to(side, there.shape)[there] for side in (left, right))
+            pairs = zip(left, right, strict=True)
+            found[there] = [compare(ours, self.operator, theirs) for ours, theirs in pairs]
+        else:
+            found = compare(left, self.operator, right) & there
+        return quantified(found, there, self.quantifier, kept)
 
     def words(self, negated: bool = False) -> str:
         absent = " or is not there" if negated and not (self.left.always and self.right.always) else ""
@@ -160,6 +174,10 @@ class _Joined(Predicate, frozen=True):
         for part in self.parts:
             yield from part.leaves()
 
+    def truths(self, batch: Batch, kept: tuple[str, ...]) -> Iterator[Bools]:
+        """Where each part is true."""
+        return (part.truth(batch, kept) for part in self.parts)
+
     def _bounds(self, known: Mapping[Leaf, Bools], count: int) -> tuple[list[Bools], list[Bools]]:
         surely, possibly = zip(*(part.bounds(known, count) for part in self.parts), strict=True)
         return list(surely), list(possibly)
@@ -167,6 +185,9 @@ class _Joined(Predicate, frozen=True):
 
 class Both(_Joined, frozen=True):
     """`and`."""
+
+    def truth(self, batch: Batch, kept: tuple[str, ...] = ()) -> Bools:
+        return reduce(np.logical_and, self.truths(batch, kept))
 
     def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
         surely, possibly = self._bounds(known, count)
@@ -187,6 +208,9 @@ class Both(_Joined, frozen=True):
 class Either(_Joined, frozen=True):
     """`or`."""
 
+    def truth(self, batch: Batch, kept: tuple[str, ...] = ()) -> Bools:
+        return reduce(np.logical_or, self.truths(batch, kept))
+
     def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
         surely, possibly = self._bounds(known, count)
         return reduce(np.logical_or, surely), reduce(np.logical_or, possibly)
@@ -199,6 +223,9 @@ class Either(_Joined, frozen=True):
 
 class Exclusive(_Joined, frozen=True):
     """`xor`: an odd number of the parts."""
+
+    def truth(self, batch: Batch, kept: tuple[str, ...] = ()) -> Bools:
+        return reduce(np.logical_xor, self.truths(batch, kept))
 
     def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
         surely, possibly = self._bounds(known, count)
@@ -221,6 +248,9 @@ class Not(Predicate, frozen=True):
 
     def leaves(self) -> Iterator[Leaf]:
         yield from self.part.leaves()
+
+    def truth(self, batch: Batch, kept: tuple[str, ...] = ()) -> Bools:
+        return ~self.part.truth(batch, kept)
 
     def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
         surely, possibly = self.part.bounds(known, count)

@@ -100,7 +100,7 @@ class Checker:
             return Comparison(value, self.constants.relation(value, operator, right, node.said), quantifier)
         if isinstance(right, tree.Field) and value.type == "text" and fields.find(right.name) is None:
             raise self.error(f"text needs quotes: {fields.quote(self.complaint.said(right))}", right.place)
-        return self.paired(value, operator, self.operand(right), node)
+        return self.paired(value, operator, self.operand(right), quantifier, node)
 
     def within(self, node: tree.Within) -> Predicate:
         """`in {…}`: one value is one of the members. `not in {…}`: there is a value, and none is."""
@@ -111,16 +111,18 @@ class Checker:
         relation = OneOf(members, outside=node.negated)
         return Comparison(value, relation, quantifier or ("all" if node.negated else "any"))
 
-    def paired(self, left: Value, operator: str, right: Value, node: tree.Compared) -> Predicate:
-        """Two values: of one type, and one cell each."""
-        for value, side in ((left, node.left), (right, node.right)):
-            if not value.single:
-                remedy = "select one cell of each, as in resid_post.norm#12[-1], or take max(…)"
-                raise self.error(f"two fields with several values cannot be compared; {remedy}", side.place)
+    def paired(
+        self, left: Value, operator: str, right: Value, quantifier: tree.Quantifier, node: tree.Compared
+    ) -> Predicate:
+        """Two values of one type, cell by cell."""
         if left.type != right.type:
             reason = f"the left side is {A_TYPE[left.type]}, and this is {A_TYPE[right.type]}"
             raise self.error(reason, node.right.place)
-        return Paired(left, operator, right)
+        for value, other, side in ((left, right, node.left), (right, left, node.right)):
+            if value.many and not other.single:
+                reason = "several values without an axis cannot be paired with several others"
+                raise self.error(reason, side.place)
+        return Paired(left, operator, right, quantifier)
 
     def subject(self, node: tree.Expression) -> tuple[Value, tree.Quantifier | None]:
         """What is compared, and the any or all before it."""

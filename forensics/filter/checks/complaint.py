@@ -30,6 +30,8 @@ class Complaint:
         self.text = text
         self.old: tuple[tree.Place, str] | None = None
         """The first thing that works and is not advised, and why."""
+        self.beyond: list[tuple[tree.Place, str]] = []
+        """What cannot be answered from one trace alone, in words."""
 
     def error(self, reason: str, place: tree.Place, incomplete: bool = False) -> FilterError:
         """What to raise about this place."""
@@ -42,6 +44,10 @@ class Complaint:
     def advise(self, reason: str, place: tree.Place) -> None:
         """It works; the first advice is kept."""
         self.old = self.old or (place, reason)
+
+    def needs_index(self, what: str, place: tree.Place) -> None:
+        """It takes more than the trace itself to answer this: `number`, marks, ranks."""
+        self.beyond.append((place, what))
 
     def said(self, node: tree.Node) -> str:
         """The node as it was typed."""

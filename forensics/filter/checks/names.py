@@ -8,10 +8,12 @@ from tensorshark.forensics.filter.fields import AXES, HEAD, LAYER, POS, SELECTOR
 from tensorshark.forensics.filter.functions import FUNCTIONS, PLANNED, PREDICATES
 from tensorshark.forensics.filter.syntax import tree
 from tensorshark.forensics.filter.values.applied import Applied
-from tensorshark.forensics.filter.values.cells import HeadMeans, Signal, Site, Token, TokenId
+from tensorshark.forensics.filter.values.cells import HeadMeans, Signal
 from tensorshark.forensics.filter.values.operands import Value
 from tensorshark.forensics.filter.values.selection import Pick
 from tensorshark.forensics.filter.values.stored import Expert, Label, Prompt, Stored
+from tensorshark.forensics.filter.values.tensors import Site
+from tensorshark.forensics.filter.values.tokens import Token, TokenId
 from tensorshark.traces.errors import FilterError
 from tensorshark.traces.text import safe_text
 
@@ -95,6 +97,8 @@ class Names:
             raise self.no_field(node)
         if node.name in info.aliases:
             self.complaint.advise(f"{node.name} works here, and is called {info.name}", node.named)
+        if info.kind == "column" and info.key == "row":
+            self.complaint.needs_index(f"{info.name}, a trace's place in its capture,", node.place)
         picks = self.picks(info, node)
         match info.kind:
             case "column":

@@ -1,12 +1,15 @@
-"""What is compared: fields with their selections, and functions of them.
+"""What is compared: fields with their selections, functions of them, and what arithmetic makes of them.
 
-A value is read in the cheapest way that answers the question, and every way gives the same answer:
+A value has cells: an array (layer, head, pos, trace) for the traces of a batch, which `cells` gives. Where
+they come from says what they cost, and every way gives the same answer:
 
-    INDEX   for all traces at once: SQL with bound parameters, or numpy over the index's columns
-    ROWS    for the traces that are still in question: Python over rows of the index
-    TRACE   for those that are still in question then: from the trace's manifest or statistics
+    INDEX   for all traces at once: numpy over the index's columns, or SQL with bound parameters
+    ROWS    for the traces that are still in question: rows of the index
+    TRACE   for those that are still in question then: each trace's manifest, statistics and tensors
 
 A NaN is no value, and neither is one that was not captured or belongs to a damaged trace.
+
+A new kind of value is a class here: `type`, `tier`, `words`, `make`, and `picks` or `axes` if it has axes.
 """
 
 from __future__ import annotations
@@ -19,12 +22,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tensorshark.forensics.filter.fields import Type
+from tensorshark.forensics.filter.fields import AXES, HEAD, LAYER, POS, FieldInfo, Type
 from tensorshark.forensics.filter.syntax.tree import Quantifier
-from tensorshark.forensics.filter.values.relations import Bools, Relation
-from tensorshark.forensics.filter.values.selection import Quantity
+from tensorshark.forensics.filter.values.arrays import AXIS, Array, nested, present, quantified, satisfied
+from tensorshark.forensics.filter.values.relations import Bools, Present, Relation
+from tensorshark.forensics.filter.values.selection import Pick, Quantity
 
 if TYPE_CHECKING:
+    from tensorshark.forensics.filter.values.batch import Batch, IndexBatch, TraceBatch
     from tensorshark.forensics.filter.values.reader import Reader
 
 Cell = str | int | float | bool
@@ -41,27 +46,6 @@ class Tier(IntEnum):
     TRACE = 2
 
 
-def holds(values: Any, relation: Relation, quantifier: Quantifier) -> bool:
-    """Whether any, or all, of one trace's values satisfy the relation; False when there is no value."""
-    if len(values) == 0:
-        return False
-    if isinstance(values, np.ndarray):
-        found = relation.array(values)
-        return bool(found.any() if quantifier == "any" else found.all())
-    decide = any if quantifier == "any" else all
-    return decide(relation.one(value) for value in values)
-
-
-def quantified(found: Bools, cells: NDArray[Any], quantifier: Quantifier) -> Bools:
-    """`holds` for many traces: found and cells are (cell, trace), the cells NaN where there is no value."""
-    present = ~np.isnan(cells)
-    if quantifier == "any":
-        any_: Bools = (found & present).any(axis=0)
-        return any_
-    all_: Bools = present.any(axis=0) & (found | ~present).all(axis=0)
-    return all_
-
-
 class Value(msgspec.Struct, frozen=True):
     """Something that each trace has none, one or several of."""
 
@@ -71,67 +55,178 @@ class Value(msgspec.Struct, frozen=True):
         raise NotImplementedError
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        """Those along which a trace may have several cells, in the order of AXES."""
+        return ()
+
+    @property
+    def bound(self) -> tuple[str, ...]:
+        """Those along which a variable of `any(l, p: …)` runs."""
+        return ()
+
+    @property
+    def many(self) -> bool:
+        """True when a trace may have several cells and there is no axis; they lie along that of pos."""
+        return False
+
+    @property
     def single(self) -> bool:
         """True when a trace has at most one cell."""
-        raise NotImplementedError
+        return not self.axes and not self.bound and not self.many
 
     @property
     def always(self) -> bool:
         """True when every undamaged trace has one."""
-        raise NotImplementedError
+        return False
+
+    @property
+    def whole(self) -> bool:
+        """True for numbers that are whole and shown so."""
+        return False
 
     @property
     def tier(self) -> Tier:
-        """What `read` costs: ROWS or TRACE."""
+        """What `cells` needs."""
         raise NotImplementedError
+
+    @property
+    def parts(self) -> tuple[Value, ...]:
+        """The values that it is made of."""
+        return ()
 
     def words(self, quantity: Quantity) -> str:
         """A noun: `residual norm after layer 12 at the last token`."""
         raise NotImplementedError
 
-    def read(self, reader: Reader, numbers: Numbers) -> Iterator[tuple[int, Any]]:
-        """(number, values) of these traces, which ascend; values are an array of numbers without NaN, or a
-        list. Traces without any may be left out."""
+    # Cells
+
+    def cells(self, batch: Batch) -> Array:
+        """(layer, head, pos, trace), of tensors with a last axis d_model; see `arrays`."""
+        return batch.once(self, lambda: self.make(batch))
+
+    def make(self, batch: Batch) -> Array:
+        """What `cells` remembers. The batch is one that `tier` allows: TRACE values are asked for with a
+        TraceBatch, all others also with an IndexBatch."""
         raise NotImplementedError
+
+    def there(self, batch: Batch) -> Bools:
+        """Which cells there are (layer, head, pos, trace)."""
+        return present(self.cells(batch))
+
+    def coordinates(self, batch: TraceBatch, axis: str) -> list[int]:
+        """Model layers, heads or positions of the cells along an axis of the value; of none where it has not
+        got the axis."""
+        return []
+
+    # Questions about many traces at once
 
     def asks(self, relation: Relation) -> Tier:
         """What it costs to ask for this relation."""
         return self.tier
 
+    def fits(
+        self, batch: Batch, relation: Relation, quantifier: Quantifier, kept: tuple[str, ...] = ()
+    ) -> Bools:
+        """Whether any, or all, of the cells satisfy the relation: (layer, head, pos, trace), with size 1
+        along the axes that are not kept."""
+        if type(relation) is Present:
+            there = self.there(batch)
+            return quantified(there, there, quantifier, kept)
+        cells = self.cells(batch)
+        found = satisfied(cells, relation)
+        return quantified(found, found if quantifier == "any" else present(cells), quantifier, kept)
+
     def mask(self, reader: Reader, relation: Relation, quantifier: Quantifier) -> Bools:
         """The answer for all traces (trace,), where `asks` says INDEX."""
-        raise NotImplementedError
+        answer = np.zeros(reader.count, dtype=bool)
+        for batch in reader.batches():
+            answer[batch.where] = self.fits(batch, relation, quantifier).reshape(-1)
+        return answer
 
     def among(
         self, reader: Reader, relation: Relation, quantifier: Quantifier, numbers: Numbers
     ) -> list[int] | Numbers:
         """The answer for some traces, where `asks` says ROWS or TRACE: those of `numbers` that satisfy it."""
-        found = self.read(reader, numbers)
-        return [number for number, values in found if holds(values, relation, quantifier)]
-
-    def blocks(self, reader: Reader) -> Iterator[tuple[int, NDArray[Any]]] | None:
-        """(position of the first trace, numbers (cell, trace)) for all traces; None where it takes more."""
-        return None
+        found = [
+            batch.numbers[np.broadcast_to(self.fits(batch, relation, quantifier).reshape(-1), batch.count)]
+            for batch in batches(self.tier, reader, numbers)
+        ]
+        return np.sort(np.concatenate([np.empty(0, np.int64), *found]))
 
     def ordered(self, reader: Reader, descending: bool) -> Numbers | None:
-        """All traces that have a value, by it and then ascending; None where the index does not hold it."""
+        """All traces that have a value, by it and then ascending; None where SQL does not know the order."""
         return None
 
     def show(self, reader: Reader, numbers: Numbers) -> list[Shown]:
         """What a column prints for these traces, in ascending order."""
-        found = dict(self.read(reader, numbers))
-        shown: list[Shown] = []
-        for number in numbers.tolist():
-            values = found.get(number, [])
-            plain = values.tolist() if isinstance(values, np.ndarray) else list(values)
-            shown.append((plain[0] if plain else None) if self.single else plain)
-        return shown
+        shown: dict[int, Shown] = {}
+        for batch in batches(self.tier, reader, numbers):
+            cells = self.cells(batch)  # (layer, head, pos, trace)
+            cells = np.broadcast_to(cells, (*cells.shape[:3], batch.count))
+            for at, number in enumerate(batch.numbers.tolist()):
+                shown[number] = self._shown(cells[..., at])
+        return [shown[number] for number in numbers.tolist()]
+
+    def _shown(self, cells: Array) -> Shown:
+        if self.many:
+            return sorted(cell for cell in cells.ravel().tolist() if cell is not None)
+        found: Shown = nested(cells, self.axes, self.whole)
+        return found
 
 
-def asked_in_blocks(value: Value, reader: Reader, relation: Relation, quantifier: Quantifier) -> Bools:
-    """The answer for all traces, block by block."""
-    answer = np.zeros(reader.count, dtype=bool)
-    for start, cells in value.blocks(reader) or ():
+class Selected(Value, frozen=True):
+    """A field with axes to select from."""
+
+    field: FieldInfo
+    picks: tuple[Pick, ...]
+    """One per axis of the field, in the field's order."""
+
+    @property
+    def type(self) -> Type:
+        return self.field.type
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return tuple(pick.axis for pick in self.picks if not pick.single and not pick.variable)
+
+    @property
+    def bound(self) -> tuple[str, ...]:
+        return tuple(pick.axis for pick in self.picks if pick.variable)
+
+    def pick(self, axis: str) -> Pick:
+        """The selection along one axis of the field."""
+        return next(pick for pick in self.picks if pick.axis == axis)
+
+    def words(self, quantity: Quantity) -> str:
+        named = {pick.axis: pick.words(quantity) for pick in self.picks}
+        parts = [self.field.noun]
+        if LAYER in named:
+            parts[0] += f" {named[LAYER]}"
+        if HEAD in named:
+            parts.append(f"of {named[HEAD]}")
+        if POS in named:
+            parts.append(f"at {named[POS]}")
+        return " ".join(parts)
+
+    def coordinates(self, batch: TraceBatch, axis: str) -> list[int]:
+        return next((batch.indices(pick) for pick in self.picks if pick.axis == axis), [])
+
+    def indices(self, batch: TraceBatch) -> tuple[list[int], ...]:
+        """The selected layers, heads and positions of one trace; one cell along an axis it lacks."""
+        named = {pick.axis: pick for pick in self.picks}
+        return tuple(batch.indices(named[axis]) if axis in named else [0] for axis in AXES)
+
+
+def batches(tier: Tier, reader: Reader, numbers: Numbers) -> Iterator[IndexBatch | TraceBatch]:
+    """These traces as a value of this tier needs them: opened one by one, or rows of the index together."""
+    if tier is not Tier.TRACE:
+        yield from reader.batches(numbers)
+        return
+    for number in numbers.tolist():
         reader.check()
-        answer[start : start + cells.shape[1]] = quantified(relation.array(cells), cells, quantifier)
-    return answer
+        yield reader.opened(number)
+
+
+def sizes(cells: Array) -> dict[str, int]:
+    """Axis -> how many cells the array has along it."""
+    return {axis: cells.shape[place] for axis, place in AXIS.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,13 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tensorshark.forensics.filter.answers.context import Context
+from tensorshark.forensics.filter.values.arrays import Array
+from tensorshark.forensics.filter.values.batch import DAMAGE, IndexBatch, TraceBatch
 from tensorshark.forensics.filter.values.relations import Bools
 from tensorshark.forensics.filter.values.selection import Pick
-from tensorshark.traces.errors import IntegrityError, NotFoundError, UntrustedError
+from tensorshark.traces.index.columns import BLOCK
 
 if TYPE_CHECKING:
     from tensorshark.traces.index import Index
-    from tensorshark.traces.trace import Trace
+    from tensorshark.traces.index.columns import Column
 
 T = TypeVar("T")
 
@@ -25,6 +29,10 @@ _STRETCH = 16384
 """Traces per query where most are asked for."""
 _WHOLE = 8
 """One trace in so many is asked for: then all rows are read, and the others dropped."""
+AHEAD = 8
+"""Opened traces that are held, so that several questions about them read their files once."""
+_MANY = 2000
+"""Traces from which on it is cheaper to read a label, say, for all traces at once."""
 
 
 class Cancelled(Exception):  # noqa: N818  not an error: somebody asked for it
@@ -34,17 +42,33 @@ class Cancelled(Exception):  # noqa: N818  not an error: somebody asked for it
 class Reader:
     """One use of the index. Traces that are committed meanwhile are not seen."""
 
-    def __init__(self, index: Index, cancelled: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self, index: Index, cancelled: Callable[[], bool] | None = None, context: Context | None = None
+    ) -> None:
         self.index = index
+        self.context = context or Context()
         self.count = len(index)
         """Traces in the question: numbers 1 to `count`."""
         self._cancelled = cancelled
-        self._open: tuple[int, Trace | None] = (0, None)
+        self.unread: set[int] = set()
+        """Numbers of the traces that could not be read."""
+        self._open: OrderedDict[int, TraceBatch] = OrderedDict()
+        self._containing: dict[tuple[str, str], NDArray[np.int64]] = {}
+        self._known: dict[Any, Any] = {}
+        self._columns: dict[str, Column] = {}
+        self._plans: dict[tuple[Pick, int], list[int]] = {}
 
     def check(self) -> None:
         """Raise Cancelled if so. Called at least every few milliseconds of work."""
         if self._cancelled is not None and self._cancelled():
             raise Cancelled
+
+    def once(self, key: Any, make: Callable[[], T]) -> T:
+        """What `make` gives, made once for each key while this question is answered."""
+        if key not in self._known:
+            self._known[key] = make()
+        found: T = self._known[key]
+        return found
 
     # SQL. Queries are put together from the table of fields and from relations; whatever a person typed is a
     # bound parameter.
@@ -68,13 +92,13 @@ class Reader:
         self, query: str, parameters: Sequence[object], numbers: NDArray[np.int64]
     ) -> Iterator[tuple[int, Any]]:
         """(row, value) of these traces, ascending, for a query that ends in a condition."""
-        if len(numbers) * _WHOLE > self.count:
-            wanted = self.marked(numbers)
-            for start in range(1, self.count + 1, _STRETCH):
+        if self._dense(numbers):
+            wanted, last = self.marked(numbers), int(numbers[-1])
+            for start in range(int(numbers[0]), last + 1, _STRETCH):
                 self.check()
                 among = f"{query} AND row BETWEEN ? AND ? ORDER BY row"
-                found = self.index.query(among, [*parameters, start, start + _STRETCH - 1])
-                yield from (row for row in found if row[0] <= self.count and wanted[row[0] - 1])
+                found = self.index.query(among, [*parameters, start, min(last, start + _STRETCH - 1)])
+                yield from (row for row in found if wanted[row[0] - 1])
             return
         for start in range(0, len(numbers), _CHUNK):
             self.check()
@@ -84,90 +108,139 @@ class Reader:
 
     def texts(self, numbers: NDArray[np.int64], field: str) -> Iterator[tuple[int, str]]:
         """(number, whole prompt or text) of these traces."""
-        if len(numbers) * _WHOLE > self.count:
-            wanted = self.marked(numbers)
-            for place, (number, text) in enumerate(self.index.texts(None, field)):
-                if place % _CHUNK == 0:
-                    self.check()
-                if number <= self.count and wanted[number - 1]:
-                    yield number, text
+        if self._dense(numbers):
+            wanted, last = self.marked(numbers), int(numbers[-1])
+            for start in range(int(numbers[0]), last + 1, _CHUNK):
+                self.check()
+                page = range(start, min(last, start + _CHUNK - 1) + 1)
+                yield from (found for found in self.index.texts(page, field) if wanted[found[0] - 1])
             return
         for start in range(0, len(numbers), _CHUNK):
             self.check()
             yield from self.index.texts(numbers[start : start + _CHUNK].tolist(), field)
 
-    # Columns: the last token's values
-
-    def blocks(self, field: str, layers: Pick) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """(position of the first trace, values (layer, trace)) of the selected layers, NaN where absent."""
-        column = self.index.column(field)
-        plans = self._plans(layers, column.layer_count)
-        chosen = sorted({layer for plan in plans.values() for layer in plan})
-        if not chosen:
-            yield 0, np.empty((0, self.count), np.float32)
-            return
-        lo, hi = chosen[0], chosen[-1] + 1
-        for start, values in column.blocks(lo, hi):
-            values = values[:, : self.count - start]
-            if len(plans) > 1:
-                depths = self._depths[start : start + values.shape[1]]
-                yield start, self._by_depth(values, depths, plans, lo)
-            elif len(chosen) == hi - lo:
-                yield start, values
-            else:
-                yield start, values[np.array(chosen) - lo]
-
-    def at(self, field: str, layers: Pick, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Values (trace, layer) of these traces; where depths differ, short rows end in NaN."""
-        column = self.index.column(field)
-        plans = self._plans(layers, column.layer_count)
-        values = column.at(numbers)
-        if len(plans) > 1:
-            return self._by_depth(values, self._depths[numbers - 1], plans, 0).T
-        (plan,) = plans.values()
-        return values[plan].T
-
-    def _plans(self, layers: Pick, stored: int) -> dict[int, list[int]]:
-        """Depth of a model -> the layers selected there, of those that the index has."""
-        if layers.fixed:
-            return {0: layers.indices(stored)}
-        depths = {record.layers for record in self.index.capture.models().values()} or {stored}
-        return {depth: [layer for layer in layers.indices(depth) if layer < stored] for depth in depths}
-
-    @cached_property
-    def _depths(self) -> NDArray[np.int64]:
-        """Layers of each trace's model (trace,)."""
-        depths = {name: record.layers for name, record in self.index.capture.models().items()}
-        found = np.zeros(self.count, dtype=np.int64)
-        for row, model in self.index.query("SELECT row, model FROM traces WHERE row <= ?", (self.count,)):
-            found[row - 1] = depths.get(model, 0)
-        return found
+    def containing(self, part: str, field: str) -> NDArray[np.int64]:
+        """Numbers, ascending, of the traces whose prompt or text holds `part`; looked up once."""
+        if (part, field) not in self._containing:
+            self.check()
+            found = self.index.containing(part, field)
+            self._containing[part, field] = found[found <= self.count]
+        return self._containing[part, field]
 
     @staticmethod
-    def _by_depth(
-        values: NDArray[np.float32], depths: NDArray[np.int64], plans: dict[int, list[int]], lo: int
-    ) -> NDArray[np.float32]:
-        """(layer, trace) picked with the plan of each trace's model."""
-        out = np.full((max(map(len, plans.values())), values.shape[1]), np.nan, np.float32)
-        for depth, plan in plans.items():
-            here = depths == depth
-            if plan and here.any():
-                out[: len(plan), here] = values[np.array(plan) - lo][:, here]
-        return out
+    def _dense(numbers: NDArray[np.int64]) -> bool:
+        """True when reading everything between the first and the last costs less than asking for each."""
+        return len(numbers) > 0 and len(numbers) * _WHOLE > numbers[-1] - numbers[0]
+
+    def rows_of(
+        self, query: str, parameters: Sequence[object], numbers: NDArray[np.int64]
+    ) -> list[tuple[Any, ...]]:
+        """(row, …) of the traces of a batch, ascending, for a query that ends in a condition."""
+        self.check()
+        if len(numbers) == 0:
+            return []
+        first, last = int(numbers[0]), int(numbers[-1])
+        if last - first < len(numbers) * _WHOLE:
+            between = f"{query} AND row BETWEEN ? AND ? ORDER BY row"
+            found = self.index.query(between, [*parameters, first, last])
+            if last - first + 1 == len(numbers):
+                return found
+            wanted = set(numbers.tolist())
+            return [row for row in found if row[0] in wanted]
+        found = []
+        for start in range(0, len(numbers), _CHUNK):
+            chunk = numbers[start : start + _CHUNK].tolist()
+            among = f"{query} AND row IN ({','.join('?' * len(chunk))}) ORDER BY row"
+            found += self.index.query(among, [*parameters, *chunk])
+        return found
+
+    # Columns: the last token's values
+
+    def batches(self, numbers: NDArray[np.int64] | None = None) -> Iterator[IndexBatch]:
+        """These traces, ascending, or all: as many at a time as are looked at together."""
+        if numbers is None:
+            for start in range(0, self.count, BLOCK):
+                self.check()
+                yield from self._split(slice(start, min(self.count, start + BLOCK)), self.count > _MANY)
+            return
+        positions = np.asarray(numbers, dtype=np.int64) - 1
+        cuts = np.arange(BLOCK, len(positions), BLOCK)
+        if len(positions) * _WHOLE > self.count:  # along the blocks of the columns, which can be looked into
+            cuts = np.flatnonzero(np.diff(positions // BLOCK)) + 1
+        for part in np.split(positions, cuts):
+            self.check()
+            in_a_row = bool(len(part)) and part[-1] - part[0] + 1 == len(part)
+            in_a_row = in_a_row and part[-1] // BLOCK == part[0] // BLOCK
+            where = slice(int(part[0]), int(part[-1]) + 1) if in_a_row else part
+            yield from self._split(where, len(positions) > _MANY)
+
+    def _split(self, where: slice | NDArray[np.int64], wide: bool) -> Iterator[IndexBatch]:
+        """By the depth of the traces' models."""
+        if len(self.depths) == 1:
+            if isinstance(where, slice) or len(where):
+                yield IndexBatch(self, where, self.depths[0], wide)
+            return
+        here = self._depth_of[where]
+        positions = np.arange(where.start, where.stop) if isinstance(where, slice) else where
+        for depth in np.unique(here).tolist():
+            yield IndexBatch(self, positions[here == depth], depth, wide)
+
+    def stored(self, field: str, where: slice | NDArray[np.int64], lo: int, hi: int) -> Array:
+        """The last token's values (layer, trace) of layers lo to hi - 1, NaN where there is none."""
+        column = self._columns.get(field)
+        if column is None:
+            column = self._columns[field] = self.index.column(field)
+        if isinstance(where, slice):
+            block, start = divmod(where.start, BLOCK)
+            return column.block(block, lo, hi)[:, start : start + where.stop - where.start]
+        block = int(where[0]) // BLOCK
+        if block == int(where[-1]) // BLOCK:
+            return column.block(block, lo, hi)[:, where - block * BLOCK]
+        found = column.at(where + 1)[lo:hi]
+        short = np.full((hi - lo - len(found), len(where)), np.nan, np.float32)
+        return np.concatenate([found, short]) if len(short) else found
+
+    def plan(self, layers: Pick, depth: int) -> list[int]:
+        """The layers that are selected in a model of this depth."""
+        key = (layers, depth)
+        if key not in self._plans:
+            self._plans[key] = layers.indices(depth)
+        return self._plans[key]
+
+    @cached_property
+    def depths(self) -> list[int]:
+        """Layers of the models of this capture, each once; 0 is the model of a damaged trace, where several
+        models make that a difference."""
+        found = {record.layers for record in self.index.capture.models().values()}
+        if not found:  # an index without traces behind it
+            found = {self.index.query("SELECT coalesce(max(layers), 0) FROM blocks")[0][0]}
+        return sorted(found) if len(found) == 1 else sorted(found | {0})
+
+    @cached_property
+    def _depth_of(self) -> NDArray[np.int64]:
+        """Layers of each trace's model (trace,)."""
+        found = np.zeros(self.count, dtype=np.int64)
+        for name, record in self.index.capture.models().items():
+            found[self.mask("traces", "model = ?", [name])] = record.layers
+        return found
 
     # Traces
 
-    def opened(self, number: int, read: Callable[[Trace], T]) -> T | None:
-        """What `read` gives for a trace; None when the trace, or what is read of it, is damaged.
+    def opened(self, number: int) -> TraceBatch:
+        """A trace, opened. When it, or what is read of it, is damaged, the batch has nothing of it.
 
         The damage is not hidden: the index lists it as a finding, and showing the trace says it. The last
-        trace stays open, so that several questions about it read its files once.
+        few traces stay open, so that several questions about them read their files once.
         """
-        try:
-            if self._open[0] != number:
-                self._open = (number, None)
-                self._open = (number, self.index.trace(number))
-            trace = self._open[1]
-            return None if trace is None else read(trace)
-        except (IntegrityError, UntrustedError, NotFoundError):
-            return None
+        if number not in self._open:
+            while len(self._open) >= AHEAD:
+                self._open.popitem(last=False)
+            try:
+                trace = self.index.trace(number)
+            except DAMAGE:
+                trace = None
+            row = next(self._split(slice(number - 1, number), False))
+            batch = self._open[number] = TraceBatch(trace, self.context, row)
+            if batch.trace is None:
+                self.unread.add(number)
+        return self._open[number]

@@ -73,6 +73,11 @@ class Relation(msgspec.Struct, frozen=True):
         """`one` for each number."""
         return np.ones(values.shape, dtype=bool)
 
+    @property
+    def takes_nan(self) -> bool:
+        """True when `array` may say yes to a NaN."""
+        return True
+
     def sql(self, expression: str) -> Condition | None:
         """`one` as SQL about `expression`, which is ours; None when SQL cannot say it."""
         return "1", []
@@ -98,6 +103,10 @@ class Order(Relation, frozen=True):
         # A numpy scalar, unlike a Python float, is not rounded to the array's float32 first.
         found: Bools = compare(values, self.operator, np.float64(self.constant))
         return found
+
+    @property
+    def takes_nan(self) -> bool:
+        return self.operator == "!="
 
     def sql(self, expression: str) -> Condition | None:
         return f"{expression} {_SQL[self.operator]} ?", [self.constant]
@@ -216,6 +225,10 @@ class Range(Relation, frozen=True):
     def array(self, values: NDArray[Any]) -> Bools:
         return (values >= np.float64(self.low)) & (values <= np.float64(self.high))
 
+    @property
+    def takes_nan(self) -> bool:
+        return False
+
     def sql(self, expression: str) -> Condition | None:
         return f"{expression} BETWEEN ? AND ?", [self.low, self.high]
 
@@ -237,6 +250,10 @@ class OneOf(Relation, frozen=True):
         for member in self.members:
             found |= member.array(values)
         return ~found if self.outside else found
+
+    @property
+    def takes_nan(self) -> bool:
+        return self.outside or any(member.takes_nan for member in self.members)
 
     def sql(self, expression: str) -> Condition | None:
         conditions = [member.sql(expression) for member in self.members]

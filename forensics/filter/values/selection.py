@@ -23,6 +23,8 @@ class Pick(msgspec.Struct, frozen=True):
 
     axis: str
     parts: tree.Parts = ()
+    variable: str = ""
+    """Name of the variable of `any(l, p: …)` that stands here and runs over all of it."""
 
     @property
     def single(self) -> bool:
@@ -52,6 +54,8 @@ class Pick(msgspec.Struct, frozen=True):
 
     def words(self, quantity: Quantity) -> str:
         """`layer 12`, `some head`, `every token of the prompt`, `the last token`."""
+        if self.variable:
+            return f"{_noun(self.axis)} {self.variable}"
         if not self.parts:
             return f"{quantity} {_noun(self.axis)}{'s' if quantity == 'all' else ''}"
         if len(self.parts) > 1:

@@ -66,7 +66,7 @@ from tensorshark.traces.errors import FilterError
         ("max(seq_len, 2) > 1", 0, 15, "max(…) takes one value"),
         ("max(x=seq_len) > 1", 0, 14, "max(…) takes one value"),
         ("all(seq_len) === 3", 13, 3, "brings its own any or all"),
-        ("resid_post.norm#1 > resid_pre.norm#1", 0, 17, "with several values cannot be compared"),
+        ("expert.code == token", 0, 11, "several values without an axis cannot be paired"),
         ('"x" contains prompt', 0, 3, "a field belongs here"),
         ("3 in {3}", 0, 1, "a field belongs here"),
         # later

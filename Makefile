@@ -48,9 +48,10 @@ picture: $(STAMP) ## draw the README's picture from the real workbench
 	$(BIN)/python -m tensorshark.tui.picture $(DEMO) -o docs/workbench.svg --size 160x46 \
 	  --keys $(KEYS)
 
-docs: $(STAMP)   ## make anew what is generated: the filter's parse tables and docs/filter.md
+docs: $(STAMP)   ## make anew what is generated: the filter's parse tables, docs/filter.md, docs/serve.md
 	$(BIN)/python -m tensorshark.forensics.filter.syntax.tables
 	$(BIN)/python -m tensorshark.forensics.filter.docs
+	$(BIN)/python -m tensorshark.forensics.rpc.document
 
 clean:           ## remove what can be made again
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

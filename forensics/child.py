@@ -28,6 +28,7 @@ from tensorshark.forensics.jobs import (
     LensGrid,
     LensJob,
     Limits,
+    MeasureJob,
     Progress,
     Reply,
     Request,
@@ -66,12 +67,14 @@ class Jobs:
         self._readouts: Readouts | None = None
         self._reported = 0.0
 
-    def do(self, job: LensJob | RunJob) -> None:
+    def do(self, job: LensJob | RunJob | MeasureJob) -> None:
         """Say everything that comes of one job, the end included."""
         try:
             with _limited(job.limits):
                 if isinstance(job, LensJob):
                     self._say(self._lens(job))
+                elif isinstance(job, MeasureJob):
+                    self._measure(job)
                 else:
                     self._run(job)
         except Cancelled:
@@ -79,9 +82,11 @@ class Jobs:
         except MemoryError:
             self._say(JobFailed(reason="it needs more memory than it may have"))
         except (Exception, SystemExit) as error:
-            ours = isinstance(error, TensorsharkError)
-            reason = str(error) if ours else safe_text(f"{type(error).__name__}: {error}", 400)
-            self._say(JobFailed(reason=reason))
+            if isinstance(error, TensorsharkError):
+                failed = JobFailed(reason=str(error), exit_code=error.exit_code, error=type(error).__name__)
+            else:
+                failed = JobFailed(reason=safe_text(f"{type(error).__name__}: {error}", 400))
+            self._say(failed)
         else:
             self._say(Done())
 
@@ -102,6 +107,12 @@ class Jobs:
         for result in host.run(job.analyzer, View(capture, ids, self._report), job.options):
             self._stop_if_cancelled()
             self._say(result)  # type: ignore[arg-type]  # the closed set; host checks it
+
+    def _measure(self, job: MeasureJob) -> None:
+        from tensorshark.forensics.measured.apart import measured
+
+        for message in measured(job, self._capture(job.capture), self._stop_if_cancelled):
+            self._say(message)
 
     def _capture(self, path: str) -> Capture:
         from tensorshark.traces.store import Capture

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from tensorshark.forensics.results import AnyResult
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_DTYPES = ("float32", "int64")
+_DTYPES = ("float32", "float64", "int64")
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +60,29 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True, tag_field="job", tag="ru
     limits: Limits = Limits()
 
 
-Job = LensJob | RunJob
+class MeasureJob(msgspec.Struct, frozen=True, kw_only=True, tag_field="job", tag="measure"):
+    """Measure one field of an analyzer in some traces."""
+
+    field: str
+    capture: str
+    """Absolute path."""
+    asked: list[AskedCells]
+    limits: Limits = Limits()
+
+
+class AskedCells(msgspec.Struct, frozen=True, array_like=True):
+    """Which cells of one trace."""
+
+    trace: str
+    """Id."""
+    number: int
+    layers: list[int]
+    heads: list[int]
+    positions: list[int]
+    """0-based."""
+
+
+Job = LensJob | RunJob | MeasureJob
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
@@ -83,6 +106,10 @@ class JobFailed(Message, frozen=True, kw_only=True, tag="job-failed"):
     reason: str
     crashed: bool = False
     """True when the worker process was lost; the next job gets a new one."""
+    exit_code: int = 7
+    """What a command would end with."""
+    error: str = "AnalyzerError"
+    """Class of ours that fits best."""
 
 
 class JobCancelled(Message, frozen=True, kw_only=True, tag="job-cancelled"):
@@ -113,9 +140,31 @@ class LensGrid(Message, frozen=True, kw_only=True, tag="lens-grid"):
     """(pos,) id of the token that `rank` is about; -1 where unknown."""
 
 
+class MeasuredCells(msgspec.Struct, frozen=True, kw_only=True):
+    """The cells of one field of one trace."""
+
+    shape: list[int]
+    numbers: Doubles
+    """(cell,), NaN where absent; empty where they are texts or truths."""
+    others: list[str | bool | None] = []
+    """Texts or truths, one per cell."""
+
+
+class Measured(Message, frozen=True, kw_only=True, tag="measured"):
+    """What an analyzer made of one trace."""
+
+    number: int
+    """Of the trace."""
+    fields: dict[str, MeasuredCells] = {}
+    reason: str = ""
+    """Why there is nothing; safe to print."""
+    lasting: bool = False
+    """True when another try would end the same."""
+
+
 Ending = Done | JobFailed | JobCancelled
 """The last message of every job is one of these."""
-AnyMessage = Progress | Done | JobFailed | JobCancelled | LensGrid | AnyResult
+AnyMessage = Progress | Done | JobFailed | JobCancelled | LensGrid | Measured | AnyResult
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,175 @@
+"""What the methods do: ask the engine and hand back a struct, and nothing more.
+
+What they raise becomes an error; see `protocol.fault_of`. The table of them is in `methods.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import numpy as np
+
+from tensorshark.forensics.filter.display import Check
+from tensorshark.forensics.rpc import shapes
+from tensorshark.forensics.rpc.lanes import Lane, Task
+from tensorshark.forensics.rpc.protocol import TOO_LARGE, Fault, Id
+from tensorshark.traces.sites import STAT_FIELDS, stat_key
+
+if TYPE_CHECKING:
+    from tensorshark.forensics.engine import Engine
+    from tensorshark.forensics.rpc.selections import Selections
+
+PROTOCOL = 1
+"""Version of what is spoken; `status` says it."""
+NOW_S = 0.02
+"""A filter that is expected to take longer is answered by another thread than the reading one."""
+NOW_SORTED = 20_000
+"""Traces up to which sorting is expected to take less."""
+
+
+class Server(Protocol):
+    """What a method may ask of the session."""
+
+    engine: Engine
+    selections: Selections
+    following: bool
+
+    def follow(self, on: bool) -> int:
+        """Whether to say when traces come; returns how many there are now."""
+
+    def running(self) -> list[Task]:
+        """Requests that run or wait."""
+
+    def cancel(self, id: Id) -> bool:
+        """Cancel one; False when there is none of that id."""
+
+
+def check(server: Server, params: shapes.CheckParams, _task: Task) -> Check:
+    return server.engine.check(params.filter)
+
+
+def complete(server: Server, params: shapes.CompleteParams, _task: Task) -> shapes.Completions:
+    position = len(params.filter) if params.position is None else params.position
+    return shapes.Completions(items=server.engine.complete(params.filter, position))
+
+
+def fields(server: Server, _params: shapes.Nothing, _task: Task) -> shapes.Fields:
+    found = [
+        shapes.Field(**{name: getattr(each, name) for name in shapes.Field.__struct_fields__})
+        for each in server.engine.fields()
+    ]
+    return shapes.Fields(fields=found)
+
+
+def rows(server: Server, params: shapes.RowsParams, task: Task) -> shapes.Rows:
+    numbers = server.selections.get(params.filter, params.sort, params.descending, task)
+    page = numbers[params.offset : params.offset + params.limit]
+    cells: Any = msgspec.UNSET
+    if params.columns:
+        each = [server.engine.values(column, page, task.cancelled) for column in params.columns]
+        cells = [[_plain(value) for value in row] for row in zip(*each, strict=True)]
+    rows = server.engine.rows(page)
+    return shapes.Rows(total=len(numbers), offset=params.offset, rows=rows, cells=cells)
+
+
+def rows_lane(server: Server, params: shapes.RowsParams) -> Lane:
+    """A page of what is known already, or soon will be, at once; all else beside the reading thread."""
+    if params.columns:
+        return "scan"
+    if server.selections.known(params.filter, params.sort, params.descending):
+        return "now"
+    if params.sort.strip() and len(server.engine.index) > NOW_SORTED:
+        return "scan"
+    return "now" if server.engine.cost(params.filter).seconds < NOW_S else "scan"
+
+
+def trace(server: Server, params: shapes.TraceParams, _task: Task) -> shapes.TraceFacts:
+    trace = server.engine.trace(params.id)
+    manifest = trace.manifest
+    return shapes.TraceFacts(
+        number=trace.number,
+        id=trace.id,
+        model=manifest.model,
+        captured_at=manifest.captured_at,
+        prompt=manifest.prompt,
+        messages=manifest.messages,
+        text=manifest.text,
+        token_ids=manifest.token_ids,
+        tokens=manifest.tokens,
+        spans=manifest.spans,
+        labels=manifest.labels,
+        sites=manifest.sites,
+        statistics=[name for name in STAT_FIELDS if stat_key(name) in trace.stats],
+        next_tokens=manifest.next_tokens,
+        experts=manifest.experts,
+        provenance=manifest.provenance,
+    )
+
+
+def slice(server: Server, params: shapes.SliceParams, task: Task) -> shapes.SliceValues:
+    part = server.engine.slice(params.id, params.site, shapes.layers(params.layer), params.pos)
+    if part.size > shapes.MAX_VALUES:
+        most = f"{shapes.MAX_VALUES:,} are the most: name fewer layers or positions"
+        raise Fault(TOO_LARGE, f"{part.size:,} values; {most}")
+    task.check()
+    values = part.values()
+    return shapes.SliceValues(
+        id=part.trace.id,
+        site=part.what,
+        axes=list(part.axes),
+        shape=list(part.shape),
+        layers=part.layers,
+        positions=part.positions,
+        dtype=values.dtype.name,
+        encoding=params.encoding,
+        values=_written(values, params.encoding),
+    )
+
+
+def follow(server: Server, params: shapes.FollowParams, _task: Task) -> shapes.Following:
+    return shapes.Following(following=params.on, traces=server.follow(params.on))
+
+
+def cancel(server: Server, params: shapes.CancelParams, _task: Task) -> shapes.Cancelled:
+    return shapes.Cancelled(cancelled=server.cancel(params.request))
+
+
+def status(server: Server, _params: shapes.Nothing, task: Task) -> shapes.Status:
+    from tensorshark.traces.version import tool
+
+    engine = server.engine
+    running = [
+        shapes.RunningRequest(
+            request=each.id, method=each.method, seconds=each.age, done=each.done, total=each.total
+        )
+        for each in server.running()
+    ]
+    return shapes.Status(
+        protocol=PROTOCOL,
+        tool=tool(),
+        python=sys.version.split()[0],
+        capture=str(engine.capture.path).encode("utf-8", "replace").decode(),
+        uuid=engine.capture.uuid,
+        traces=len(engine.index),
+        behind=engine.follow(),
+        following=server.following,
+        running=running,
+    )
+
+
+def _written(values: np.ndarray[Any, Any], encoding: str) -> Any:
+    """Nested lists of exact numbers, or the bytes as base64."""
+    if encoding == "numbers":
+        return (values if values.dtype.kind == "f" else values.astype(np.float32)).tolist()
+    array = np.ascontiguousarray(values)
+    return b64encode((array.byteswap() if sys.byteorder == "big" else array).tobytes()).decode()
+
+
+def _plain(value: Any) -> Any:
+    """What a column shows, as JSON has it: numpy's scalars become Python's, arrays lists."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value.tolist() if hasattr(value, "tolist") else value

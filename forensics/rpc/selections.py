@@ -1,0 +1,47 @@
+"""What filters and orders have selected lately, so that the next page of a list costs nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from tensorshark.forensics.rpc.lanes import Task
+
+if TYPE_CHECKING:
+    from tensorshark.forensics.engine import Engine, Numbers
+
+KEPT = 8
+"""Selections; eight bytes a trace each."""
+
+Key = tuple[object, ...]
+
+
+class Selections:
+    """Of one engine; any thread may ask."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Key, Numbers] = OrderedDict()
+
+    def known(self, text: str, sort: str, descending: bool) -> bool:
+        """True when `get` will not have to look."""
+        return self._key(text, sort, descending) in self._kept
+
+    def get(self, text: str, sort: str, descending: bool, task: Task) -> Numbers:
+        """Numbers of the traces that match, in order. Raises FilterError."""
+        key = self._key(text, sort, descending)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        numbers = self._engine.select(text, sort, descending, task.cancelled)
+        with self._lock:
+            self._kept[key] = numbers
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return numbers
+
+    def _key(self, text: str, sort: str, descending: bool) -> Key:
+        return text, sort, descending, len(self._engine.index)

@@ -26,8 +26,10 @@ from tensorshark.traces.store import Capture, Trace
 if TYPE_CHECKING:
     from tensorshark.forensics.filter import Check, Completion, Cost
     from tensorshark.forensics.filter.fields import FieldInfo
+    from tensorshark.forensics.similar import Hits, Metric
     from tensorshark.forensics.slices import Slice
     from tensorshark.forensics.stats import Asked, Stats
+    from tensorshark.traces.index.cell import Cell
 
 Numbers = NDArray[np.int64]
 
@@ -135,6 +137,45 @@ class Engine:
             return self.index.trace(int(name[1:]))
         number = self.index.number_of(name)
         return self.index.trace(number) if number else self.capture.trace(name)
+
+    def number(self, name: str) -> int:
+        """Of a trace by `#NUMBER`, id or a unique beginning of one. Raises NotFoundError."""
+        from tensorshark.forensics.similar import named
+
+        return named(self.index, name)
+
+    def cell(
+        self, number: int, site: str = "resid_post", layer: int | None = None, position: str = "-1"
+    ) -> Cell:
+        """What `similar` compares a trace with others by; by default the last token at its middle layer.
+
+        Raises NotFoundError for what was not captured, UsageError for what has no vector per token.
+        """
+        from tensorshark.forensics.similar import cell_of
+
+        return cell_of(self.index.trace(number), site, layer, position)
+
+    def similar(
+        self,
+        number: int,
+        cell: Cell,
+        k: int = 10,
+        metric: Metric = "cos",
+        *,
+        among: Numbers | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Hits:
+        """The `k` traces whose vector in `cell` is closest to that of trace `number`, closest first.
+
+        The first question about a cell opens the traces, and `on_progress` hears (done, total); later ones
+        take milliseconds. `among` (ascending) are those that may be found. Raises the filter's Cancelled.
+        """
+        from tensorshark.forensics.similar import similar
+
+        return similar(
+            self.index, number, cell, k, metric, among=among, on_progress=on_progress, cancelled=cancelled
+        )
 
     def labels(self) -> dict[str, dict[str, int]]:
         """Key -> value -> how many traces carry it."""

@@ -182,6 +182,13 @@ class Vectors:
         if whole != blocks:
             self.shelf.replace(whole)
 
+    def forget(self) -> None:
+        """Throw all of it away."""
+        with self.shelf.writing() as held:
+            if not held:
+                raise StorageError(f"another process is reading vectors of {self.cell}; try again later")
+            self.shelf.replace([])
+
     def missing(self, wanted: Numbers | None = None, *, held: bool = False) -> Numbers:
         """Numbers, ascending, of the traces that `extend` would read; of all, or of those wanted."""
         matrix = self.matrix(held=held)

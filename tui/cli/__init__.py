@@ -28,6 +28,7 @@ COMMANDS = {
     "open": "look at a capture in the workbench (the default)",
     "capture": "run prompts through a model and keep what flows",
     "read": "list traces, filtered, as a table, fields, JSON or CSV",
+    "similar": "the traces whose activations are closest to one trace's",
     "info": "what is in a capture: models, labels, sites, sizes, integrity",
     "fields": "every field that filters and columns can use",
     "stats": "compare groups of traces: means, effect sizes, AUROC, and how sure they are",

@@ -38,7 +38,8 @@ types: $(STAMP)  ## mypy, strict
 
 check: lint types test  ## all that CI runs
 
-bench: $(STAMP)  ## measure capture, reading and the workbench beside their peers
+bench: $(STAMP)  ## measure capture, filters, reading and the workbench beside their peers
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]" || true
 	$(BIN)/python -m bench
 
 soak: $(STAMP)   ## the long versions of the fault and hostile-input tests

@@ -31,6 +31,11 @@ class Coded(NamedTuple):
 _known: WeakKeyDictionary[Index, dict[tuple[Value, int], Coded]] = WeakKeyDictionary()
 
 
+def forget(index: Index) -> None:
+    """Forget all columns of an index: for tests and benches."""
+    _known.pop(index, None)
+
+
 def coded(value: Value, reader: Reader, numbers: Numbers) -> Coded:
     """The values of these traces, in their order."""
     if isinstance(value, Label | Stored):

@@ -21,7 +21,6 @@ TEMPLATE = Path(__file__).with_name("page.md")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "filter.md"
 
 LATER = (
-    "max(resid_post.norm#20) / resid_post.norm#20[-1] > 50",
     "any(l, p: resid_post.norm#l[p] > 900 && attn.entropy#l[p] < 0.2)",
     "cos(resid_post#12[-1], $resid_post#12[-1]) > 0.9",
     'lens.top#20[-1] == " Paris" and lens.rank#29[-1] <= 3',
@@ -49,6 +48,12 @@ SHOWN = {
         "not has(label.reviewed)",
         "seq_len in {5..40, 128}",
         "resid_post.norm#20[-1] > resid_post.norm#12[-1]",
+        "all(mlp_out.norm[-1] > attn_out.norm[-1])",
+    ),
+    "arithmetic": (
+        "max(resid_post.norm#20) / resid_post.norm#20[-1] > 50",
+        "resid_post.norm#[1-29][-1] - resid_post.norm#[0-28][-1] > 100",
+        "seq_len % 2 == 1",
     ),
     "operators": (
         "40 < seq_len <= 80",

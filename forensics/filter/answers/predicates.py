@@ -14,11 +14,13 @@ import msgspec
 import numpy as np
 
 from tensorshark.forensics.filter.syntax.tree import Quantifier
-from tensorshark.forensics.filter.values.arrays import aligned, present, quantified
+from tensorshark.forensics.filter.values.arithmetic import Pair
+from tensorshark.forensics.filter.values.arrays import present, quantified
 from tensorshark.forensics.filter.values.batch import Batch
 from tensorshark.forensics.filter.values.operands import Numbers, Tier, Value, batches
 from tensorshark.forensics.filter.values.reader import Reader
 from tensorshark.forensics.filter.values.relations import Bools, Order, Relation, compare, said, verb
+from tensorshark.forensics.filter.values.selection import Quantity
 from tensorshark.forensics.filter.values.stored import Expert, Label, Stored
 from tensorshark.forensics.filter.values.tensors import Site
 from tensorshark.forensics.filter.values.tokens import Token, TokenId
@@ -142,15 +144,20 @@ class Paired(Leaf, frozen=True):
     quantifier: Quantifier
 
     @property
+    def pair(self) -> Pair:
+        """Its sides."""
+        return Pair(self.left, self.right)
+
+    @property
     def tier(self) -> Tier:
-        return max(self.left.tier, self.right.tier)
+        return self.pair.tier
 
     @property
     def values(self) -> tuple[Value, ...]:
         return (self.left, self.right)
 
     def truth(self, batch: Batch, kept: tuple[str, ...] = ()) -> Bools:
-        left, right = aligned(self.left.cells(batch), self.right.cells(batch))
+        left, right = self.pair.cells(batch)
         there = present(left) & present(right)
         if left.dtype == object:
             found = np.zeros(there.shape, dtype=bool)
@@ -163,7 +170,8 @@ class Paired(Leaf, frozen=True):
 
     def words(self, negated: bool = False) -> str:
         absent = " or is not there" if negated and not (self.left.always and self.right.always) else ""
-        left, right = self.left.words("some"), self.right.words("some")
+        quantity: Quantity = "every" if self.quantifier == "all" else "any" if negated else "some"
+        left, right = self.left.words(quantity), self.right.words(quantity)
         return f"whose {left} {verb(self.operator, negated)} its {right}{absent}"
 
 

@@ -75,15 +75,15 @@ class Checker:
     def has(self, node: tree.Call) -> Predicate:
         """`has(field)`: is there any value?"""
         argument = node.arguments[0] if len(node.arguments) == 1 else None
-        if argument is None or argument.name or not isinstance(argument.value, tree.Field):
+        if argument is None or argument.name or isinstance(argument.value, LITERALS):
             raise self.error("has(…) takes one field", node.place)
-        return Comparison(self.names.field(argument.value), Present(), "any")
+        return Comparison(self.names.value(argument.value), Present(), "any")
 
     def compared(self, node: tree.Compared) -> Predicate:
         """One comparison: of a value with a constant, or of two values."""
         operator = _SPELLED.get(node.relation, node.relation)
         operator, strict = _STRICT.get(operator, (operator, None))
-        left, right = node.left, node.right
+        left, right = self.constants.folded(node.left), self.constants.folded(node.right)
         if isinstance(left, LITERALS) and isinstance(right, LITERALS):
             raise self.error("two constants; one side has to be a field", node.place)
         if isinstance(left, LITERALS) and operator in _FLIPPED:
@@ -118,10 +118,7 @@ class Checker:
         if left.type != right.type:
             reason = f"the left side is {A_TYPE[left.type]}, and this is {A_TYPE[right.type]}"
             raise self.error(reason, node.right.place)
-        for value, other, side in ((left, right, node.left), (right, left, node.right)):
-            if value.many and not other.single:
-                reason = "several values without an axis cannot be paired with several others"
-                raise self.error(reason, side.place)
+        self.names.check_pair(left, right, node.left, node.right)
         return Paired(left, operator, right, quantifier)
 
     def subject(self, node: tree.Expression) -> tuple[Value, tree.Quantifier | None]:

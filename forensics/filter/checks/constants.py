@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from tensorshark.forensics.filter.checks.complaint import A_TYPE, LITERALS, Complaint
 from tensorshark.forensics.filter.fields import SEVERITIES
 from tensorshark.forensics.filter.syntax import tree
+from tensorshark.forensics.filter.values.arithmetic import operation
 from tensorshark.forensics.filter.values.operands import Value
 from tensorshark.forensics.filter.values.relations import (
     Constant,
@@ -47,6 +50,8 @@ class Constants:
 
     def member(self, value: Value, item: tree.Item) -> Relation:
         """One member of a set, as a question to the value."""
+        upper = None if item.high is None else self.folded(item.high)
+        item = tree.Item(item.place, self.folded(item.low), upper)
         if item.high is None:
             return self.relation(value, "==", item.low, item.place)
         if value.type == "time":
@@ -79,6 +84,27 @@ class Constants:
         if reason := patterns.refused(part):
             raise self.error(reason, node.place)
         return Matches(part, patterns.required(part))
+
+    def folded(self, node: tree.Expression) -> tree.Expression:
+        """A number where the node is arithmetic of numbers alone; otherwise the node."""
+        match node:
+            case tree.Negative():
+                inner = self.folded(node.value)
+                if isinstance(inner, tree.Number) and not inner.unit:
+                    return tree.Number(node.place, -inner.value, "")
+            case tree.Arithmetic():
+                left, right = self.folded(node.left), self.folded(node.right)
+                if isinstance(left, tree.Number) and isinstance(right, tree.Number):
+                    return self.computed(node, float(self.number(left)), float(self.number(right)))
+        return node
+
+    def computed(self, node: tree.Arithmetic, left: float, right: float) -> tree.Number:
+        """What an operation makes of two numbers as typed."""
+        value = float(operation(node.operator, left, right))
+        if not math.isfinite(value):
+            raise self.error("this is no number that anything can be compared with", node.place)
+        whole = value.is_integer() and abs(value) < 2**53
+        return tree.Number(node.place, int(value) if whole else value, "")
 
     def constant(self, node: tree.Expression) -> Constant:
         """The constant that a literal stands for."""

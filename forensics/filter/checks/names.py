@@ -8,6 +8,7 @@ from tensorshark.forensics.filter.fields import AXES, HEAD, LAYER, POS, SELECTOR
 from tensorshark.forensics.filter.functions import FUNCTIONS, PLANNED, PREDICATES
 from tensorshark.forensics.filter.syntax import tree
 from tensorshark.forensics.filter.values.applied import Applied
+from tensorshark.forensics.filter.values.arithmetic import Arithmetic, Fixed, Negative
 from tensorshark.forensics.filter.values.cells import HeadMeans, Signal
 from tensorshark.forensics.filter.values.operands import Value
 from tensorshark.forensics.filter.values.selection import Pick
@@ -33,6 +34,8 @@ class Names:
         """A value that can be compared. Raises FilterError."""
         value = self.value(node)
         if value.type == "tensor" and isinstance(node, tree.Field):
+        if value.type == "tensor" and not isinstance(node, tree.Field):
+            raise self.error("this is a tensor; take norm(…), or cos(…) or dist(…) of two", node.place)
             info = fields.find(node.name)
             axes = ", ".join((*(info.axes if info else ()), "d_model"))
             remedy = f"ask has({node.name}), or compare a number, such as that of resid_post.norm"
@@ -50,8 +53,10 @@ class Names:
                 raise self.later("$field, the value in the selected trace", node.place)
             case tree.Macro():
                 raise self.later("macros", node.place)
-            case tree.Arithmetic() | tree.Negative():
-                raise self.later("arithmetic", node.place)
+            case tree.Arithmetic():
+                return self.arithmetic(node)
+            case tree.Negative():
+                return Negative(self.number_or_tensor(node.value))
             case tree.Correlated():
                 raise self.later(CORRELATED, node.place)
             case tree.Quantified():
@@ -65,6 +70,44 @@ class Names:
                 raise self.error("this is true or false already; a field belongs here", node.place)
 
     def applied(self, node: tree.Call) -> Value:
+    def arithmetic(self, node: tree.Arithmetic) -> Value:
+        """`left operator right`."""
+        left, right = self.number_or_tensor(node.left), self.number_or_tensor(node.right)
+        self.check_pair(left, right, node.left, node.right)
+        kinds = (left.type, right.type)
+        allowed = {
+            ("number", "number"): "+-*/%",
+            ("tensor", "tensor"): "+-",
+            ("tensor", "number"): "*/",
+            ("number", "tensor"): "*",
+        }[kinds]
+        if node.operator in allowed:
+            return Arithmetic(left, node.operator, right)
+        if kinds == ("tensor", "tensor"):
+            reason = "two tensors are added or subtracted; how alike they are say cos(…) and dist(…)"
+        else:
+            reason = "a tensor is multiplied with a number, or divided by one"
+        raise self.error(reason, node.place)
+
+    def number_or_tensor(self, node: tree.Expression) -> Value:
+        """One side of an operation."""
+        if isinstance(node, tree.Number):
+            if node.unit:
+                raise self.later(f"quantities in {node.unit}", node.place)
+            return Fixed(node.value)
+        value = None if isinstance(node, LITERALS) else self.value(node)
+        if value is not None and value.type in ("number", "tensor"):
+            return value
+        what = A_TYPE[value.type] if value is not None else "a constant that is no number"
+        raise self.error(f"arithmetic is with numbers, and this is {what}", node.place)
+
+    def check_pair(self, left: Value, right: Value, ours: tree.Expression, theirs: tree.Expression) -> None:
+        """Raise FilterError where it cannot be said which cell meets which."""
+        for value, other, side in ((left, right, ours), (right, left, theirs)):
+            if value.many and not other.single:
+                reason = "several values without an axis cannot be paired with several others"
+                raise self.error(reason, side.place)
+
         """A function of a field."""
         function = FUNCTIONS.get(node.name)
         if function is None:

@@ -65,6 +65,11 @@ class Value(msgspec.Struct, frozen=True):
         return ()
 
     @property
+    def torn(self) -> frozenset[str]:
+        """Axes along which, somewhere within, cells of a variable meet several cells."""
+        return frozenset().union(*(part.torn for part in self.parts))
+
+    @property
     def many(self) -> bool:
         """True when a trace may have several cells and there is no axis; they lie along that of pos."""
         return False

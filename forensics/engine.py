@@ -25,6 +25,8 @@ from tensorshark.traces.store import Capture, Trace
 
 if TYPE_CHECKING:
     from tensorshark.forensics.filter import Check, Completion, Cost
+    from tensorshark.forensics.filter.answers.answer import OnFound
+    from tensorshark.forensics.filter.answers.context import Context
     from tensorshark.forensics.filter.fields import FieldInfo
     from tensorshark.forensics.similar import Hits, Metric
     from tensorshark.forensics.slices import Slice
@@ -67,22 +69,39 @@ class Engine:
         sort: str = "",
         descending: bool = False,
         cancelled: Callable[[], bool] | None = None,
+        on_found: OnFound | None = None,
     ) -> Numbers:
         """Numbers (from 1) of the traces that a filter matches, by a field expression or in capture order.
 
-        Traces without a value for `sort` come last. Raises FilterError, or the filter's Cancelled once
-        `cancelled` says True.
+        Traces without a value for `sort` come last. A long scan calls `on_found` about every 100 ms with the
+        numbers found so far, in order, and with how many of how many traces it has been through. Raises
+        FilterError, or the filter's Cancelled once `cancelled` says True.
         """
         if not text.strip() and not sort.strip():
             numbers = np.arange(1, len(self.index) + 1, dtype=np.int64)
             return numbers[::-1] if descending else numbers
         from tensorshark.forensics.filter import parse, sort_key
+        from tensorshark.forensics.filter.values.operands import Tier
 
         key = sort_key(sort) if sort.strip() else None
-        numbers = parse(text).select(self.index, cancelled)
-        if key is not None:
-            return key.order(self.index, numbers, descending, cancelled)
-        return numbers[::-1] if descending else numbers
+
+        def arranged(numbers: Numbers) -> Numbers:
+            """In the order asked for."""
+            if key is not None:
+                return key.order(self.index, numbers, descending, cancelled)
+            return numbers[::-1] if descending else numbers
+
+        def found(numbers: Numbers, done: int, total: int) -> None:
+            if on_found is not None and (key is None or key.value.tier is not Tier.TRACE):
+                on_found(arranged(numbers), done, total)
+
+        return arranged(parse(text).select(self.index, cancelled, self.context(), found))
+
+    def context(self) -> Context:
+        """What filters may ask that is not in the capture."""
+        from tensorshark.forensics.filter.answers.context import Context
+
+        return Context()
 
     def count(self, text: str = "") -> int:
         """How many traces a filter matches. Raises FilterError."""
@@ -123,7 +142,7 @@ class Engine:
         return self.index.ids(numbers)
 
     def slice(self, name: str, what: str, layers: Sequence[int] = (), pos: str = "all[:]") -> Slice:
-        """Part of a trace's numbers, not read yet; see `slices.cut`. Raises as `trace` does, and UsageError."""
+        """Part of a trace's numbers, not read yet; see `slices.cut`. Raises as that and `trace` do."""
         from tensorshark.forensics.slices import cut
 
         return cut(self.trace(name), what, layers, pos)

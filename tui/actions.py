@@ -61,6 +61,7 @@ _LIST, _CURSOR, _PANES, _REST = "List", "Cursor", "Panes", "Else"
 ACTIONS = (
     Action("filter", "slash", "/", "Filter", "type a display filter; enter applies it", _LIST, "filter"),
     Action("clear_filter", "X", "X", "Clear the filter", "display every trace again", _LIST),
+    Action("give_up", "escape", "Esc", "Stop filtering", "stop a long filter; what it found stays", _LIST),
     Action("next_trace", "j,down", "j ↓", "Next trace", "the next row", _LIST),
     Action("previous_trace", "k,up", "k ↑", "Previous trace", "the row above", _LIST),
     Action("page_down", "pagedown,ctrl+f", "PgDn", "Page down", "a page down", _LIST),

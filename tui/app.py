@@ -54,6 +54,11 @@ class Workbench(Listing):
         self.filter.put("")
         self.apply("")
 
+    def action_give_up(self) -> None:
+        """Stop a filter that is being applied."""
+        if self.selected != self.session.selecting:
+            self.session.give_up()
+
     def action_next_trace(self) -> None:
         """One row down."""
         self.rows.step(1)

@@ -14,6 +14,7 @@ from tensorshark.tui.messages import (
     Crashed,
     FilterChanged,
     FilterChecked,
+    FilterFound,
     FilterSubmitted,
     FilterTyped,
     PaneReady,
@@ -63,7 +64,8 @@ class Listing(Shell):
         state.catching_up = message.catching_up
         if message.new:
             self._count()
-            self.apply(self.applied)
+            if self.stopped != self.applied:
+                self.apply(self.applied)
         self.refresh_lines()
 
     def _count(self) -> None:
@@ -79,15 +81,28 @@ class Listing(Shell):
 
     def apply(self, text: str) -> None:
         """Filter and order the list, in a thread; the list changes when the answer is there."""
-        self.applied = text
+        self.applied, self.stopped = text, None
         order, down = self.state.sort, self.state.descending
         self.session.select(text, order, down)
         if self._waiting is None:
             self._waiting = self.set_timer(PATIENCE, self._still_waiting)
 
     def _still_waiting(self) -> None:
-        self.state.busy = "filtering"
+        self.state.busy = self.state.busy or "filtering"
         self.status.update()
+
+    @on(FilterFound)
+    def _found(self, message: FilterFound) -> None:
+        """Show what a long scan has found so far; the cursor stays where it is."""
+        if message.ticket != self.session.selecting:
+            return
+        found, total = len(message.numbers), self.state.total
+        self.state.busy = f"{found:,} of {total:,}, {message.share} % scanned · Esc stops"
+        if found and message.text != self.listed:  # else the list is fuller than what was found again so far
+            self.state.shown = found
+            self.rows.fill(message.numbers, self.rows.number)
+            self._say_count()
+        self.refresh_lines()
 
     @on(FilterChanged)
     def _filtered(self, message: FilterChanged) -> None:
@@ -102,11 +117,18 @@ class Listing(Shell):
             self.say(message.problem)
             self.rows.empty = message.problem
         else:
+            self.listed = None if message.stopped else message.text
             self.state.shown = len(message.numbers)
-            if self.state.total:
+            if message.stopped:
+                self.rows.empty = "stopped before anything was found; / and ⏎ goes on"
+            elif self.state.total:
                 self.rows.empty = f"none of {self.state.total:,} traces passes this filter; X clears it"
             newest = int(message.numbers.max()) if self.state.tail and len(message.numbers) else 0
             self.rows.fill(message.numbers, newest or self.rows.number)
+        if message.stopped:
+            self.stopped = message.text
+            found = f"{len(message.stopped.numbers):,} found"
+            self.say(f"stopped: {found}, {message.stopped.share} % scanned; / and ⏎ goes on")
         self._say_count()
         self.header.refresh()
         self.refresh_lines()
@@ -115,7 +137,8 @@ class Listing(Shell):
         state, typed = self.filter_state, self.filter.value
         total, shown = self.state.total, self.state.shown
         if typed == self.applied:
-            state.count = f"{shown:,} of {total:,}" if typed else ""
+            more = "+" * (self.listed != typed)  # there may be more: a scan goes on, or was stopped
+            state.count = f"{shown:,}{more} of {total:,}" if typed else ""
         else:
             state.count = "⏎ applies" if state.state in ("ok", "slow", "old", "empty") else ""
         state.update()

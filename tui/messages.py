@@ -65,6 +65,25 @@ class FilterSubmitted(Message):
 
 
 @dataclass
+class FilterFound(Message):
+    """What a filter that is being applied has found so far."""
+
+    ticket: int
+    text: str
+    numbers: np.ndarray
+    """As in FilterChanged."""
+    done: int
+    """Traces gone through, of those that had to be."""
+    total: int
+    """How many had to be."""
+
+    @property
+    def share(self) -> int:
+        """Per cent that is done, rounded down: 100 is never said too early."""
+        return 100 * self.done // max(1, self.total)
+
+
+@dataclass
 class FilterChanged(Message):
     """A filter (or a new order) was applied: these traces are displayed now."""
 
@@ -74,6 +93,8 @@ class FilterChanged(Message):
     """int64, 1-based capture order, in display order; None when it failed."""
     problem: str = ""
     """Why it failed, in words."""
+    stopped: FilterFound | None = None
+    """How far it came, when it was given up on request; `numbers` are those that were found until then."""
 
 
 @dataclass

@@ -21,12 +21,15 @@ from tensorshark.tui.messages import (
     Crashed,
     FilterChanged,
     FilterChecked,
+    FilterFound,
     PaneReady,
     TraceLoaded,
 )
 from tensorshark.tui.panes.pane import Subject
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tensorshark.forensics.engine import Engine
     from tensorshark.traces.index import TraceRow
 
@@ -57,6 +60,8 @@ class Session:
         """Ticket of the newest load asked for."""
         self.selecting = 0
         """Ticket of the newest selection asked for."""
+        self._given_up = 0
+        """Ticket of the newest selection that was given up."""
         self._post = post
         self._tickets = count(1)
         self._stop = threading.Event()
@@ -96,25 +101,43 @@ class Session:
         self._checks.ask(self._guarded(job))
 
     def select(self, text: str, sort: str = "", descending: bool = False) -> None:
-        """Apply a filter and an order; one that still runs is given up. Answers with FilterChanged."""
+        """Apply a filter and an order, in the place of one that still runs.
+
+        Answers with FilterFound as long as it takes, then with FilterChanged.
+        """
         if (engine := self.engine) is None:
             return
+        import numpy as np  # the engine has it; the first screen does without
+
         ticket = self.selecting = next(self._tickets)
+        last = FilterFound(ticket, text, np.empty(0, np.int64), 0, 0)
 
         def stale() -> bool:
-            return self._stop.is_set() or ticket != self.selecting
+            return self._stop.is_set() or ticket != self.selecting or ticket == self._given_up
+
+        def on_found(numbers: np.ndarray, done: int, total: int) -> None:
+            nonlocal last
+            last = FilterFound(ticket, text, numbers, done, total)
+            self._post(last)
 
         def job() -> None:
             try:
-                self._post(FilterChanged(ticket, text, engine.select(text, sort, descending, stale)))
+                numbers = engine.select(text, sort, descending, stale, on_found)
+                self._post(FilterChanged(ticket, text, numbers))
             except Exception as error:
-                if stale():
-                    return  # the filter's Cancelled, or what a closing engine raises
+                if stale():  # the filter's Cancelled, or what a closing engine raises
+                    if ticket == self._given_up:
+                        self._post(FilterChanged(ticket, text, last.numbers, stopped=last))
+                    return
                 if not isinstance(error, TensorsharkError | OSError):
                     raise
                 self._post(FilterChanged(ticket, text, None, reason(error)))
 
         self._selects.ask(self._guarded(job))
+
+    def give_up(self) -> None:
+        """Stop applying a filter; its FilterChanged has what was found until then."""
+        self._given_up = self.selecting
 
     def load(self, trace: str, other: str = "") -> None:
         """Read a trace and the one it is compared with. Answers with TraceLoaded."""

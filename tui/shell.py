@@ -57,6 +57,10 @@ class Shell(SafeApp):
         """What the panes show: the trace under the cursor, once it was read."""
         self.applied = ""
         """The filter that the list shows."""
+        self.listed: str | None = None
+        """The filter all of whose traces are listed; None where a scan was stopped."""
+        self.stopped: str | None = None
+        """A filter that was stopped: not applied again because traces came in."""
         self.pane_name = "Norms"
         self.partner = ""
         """Id of the trace to compare with; empty for none."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import numpy as np
 
-from tensorshark.forensics.filter.answers.answer import answer
+from tensorshark.forensics.filter.answers.answer import OnFound, answer
+from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.answers.costs import Cost, estimate, label_count, with_inner
 from tensorshark.forensics.filter.answers.predicates import Predicate
 from tensorshark.forensics.filter.values.cells import Signal
@@ -46,12 +47,23 @@ class Filter(msgspec.Struct, frozen=True):
         """The filter as a sentence: `traces labelled injection whose prompt contains "x"`."""
         return "all traces" if self.predicate is None else f"traces {self.predicate.words()}"
 
-    def select(self, index: Index, cancelled: Cancel = None) -> Numbers:
-        """Numbers (from 1, ascending) of the traces that match. Raises Cancelled."""
-        reader = Reader(index, cancelled)
+    def select(
+        self,
+        index: Index,
+        cancelled: Cancel = None,
+        context: Context | None = None,
+        on_found: OnFound | None = None,
+    ) -> Numbers:
+        """Numbers (from 1, ascending) of the traces that match. Raises Cancelled.
+
+        A long scan calls `on_found` about every 100 ms with the numbers so far, and with how many of how many
+        traces in question it has been through. What was learned before it was cancelled is remembered: the
+        next time it goes on from there.
+        """
+        reader = Reader(index, cancelled, context)
         if self.predicate is None:
             return np.arange(1, reader.count + 1, dtype=np.int64)
-        return np.flatnonzero(answer(self.predicate, reader)) + 1
+        return np.flatnonzero(answer(self.predicate, reader, on_found)) + 1
 
     def cost(self, index: Index) -> Cost:
         """What `select` would take, at most; takes no look at the traces themselves."""

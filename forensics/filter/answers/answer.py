@@ -1,39 +1,115 @@
-"""The order in which comparisons are asked: cheap ones of all traces, dear ones only where needed."""
+"""The order in which comparisons are asked: cheap ones of all traces, dear ones only where needed.
+
+What the index answers is answered for all traces at once. What lies open then is gone through in capture
+order, a stretch at a time, so that the first matches can be shown while the rest is still being read. Threads
+that read ahead were tried: opening a trace is Python under one lock, and two threads take as long as one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from tensorshark.forensics.filter.answers.kept import Asked, Kept
 from tensorshark.forensics.filter.answers.predicates import Leaf, Predicate
 from tensorshark.forensics.filter.values.operands import Numbers, Tier
-from tensorshark.forensics.filter.values.reader import Reader
+from tensorshark.forensics.filter.values.reader import AHEAD, Reader
 from tensorshark.forensics.filter.values.relations import Bools
 
+OnFound = Callable[[Numbers, int, int], None]
+"""Told the numbers that match so far, ascending, and how many of how many traces in question are done."""
 
-def answer(predicate: Predicate, reader: Reader) -> Bools:
-    """For which traces (trace,) it is true; the cheapest questions first, the dear ones only where needed."""
-    known: dict[Leaf, Bools] = {}
-    leaves = sorted(dict.fromkeys(predicate.leaves()), key=lambda leaf: leaf.tier)
-    for leaf in leaves:
-        if leaf.tier is Tier.INDEX:
-            known[leaf] = leaf.everywhere(reader)
-        elif leaf.tier is Tier.ROWS:
-            known[leaf] = reader.marked(leaf.among(reader, _open(predicate, known, reader.count)))
-    scanned = [leaf for leaf in leaves if leaf.tier is Tier.TRACE]
-    if scanned:
-        open_ = _open(predicate, known, reader.count)
-        found: dict[Leaf, list[int]] = {leaf: [] for leaf in scanned}
-        for at in range(len(open_)):
-            reader.check()
-            for leaf in scanned:
-                found[leaf].extend(leaf.among(reader, open_[at : at + 1]))
-        known |= {leaf: reader.marked(numbers) for leaf, numbers in found.items()}
-    return predicate.bounds(known, reader.count)[0]
+EVERY_S = 0.1
+"""Seconds between two reports of what was found so far."""
+_STRETCH = 4096
+"""Traces in question that are gone through together: some milliseconds of rows of the index."""
 
 
-def _open(predicate: Predicate, known: Mapping[Leaf, Bools], count: int) -> Numbers:
-    """Numbers of the traces that the answers so far do not decide."""
-    surely, possibly = predicate.bounds(known, count)
-    return np.flatnonzero(possibly & ~surely) + 1
+def answer(predicate: Predicate, reader: Reader, on_found: OnFound | None = None) -> Bools:
+    """For which traces (trace,) it is true. Raises Cancelled; what was learned until then is kept."""
+    kept = Kept(reader)
+    leaves = in_order(predicate)
+    known = {leaf: kept.everywhere(leaf) for leaf in leaves if leaf.tier is Tier.INDEX}
+    surely, possibly = predicate.bounds(known, reader.count)
+    dear = [leaf for leaf in leaves if leaf.tier is not Tier.INDEX]
+    if not dear:
+        return surely
+    scan = _Scan(predicate, reader, {leaf: kept.asked(leaf) for leaf in dear}, surely, on_found)
+    try:
+        scan.run(known, np.flatnonzero(possibly & ~surely) + 1)
+    finally:
+        kept.keep(scan.dear)
+    return scan.found
+
+
+def in_order(predicate: Predicate) -> list[Leaf]:
+    """The comparisons, each once, in the order in which they are asked."""
+    return sorted(dict.fromkeys(predicate.leaves()), key=lambda leaf: leaf.tier)
+
+
+class _Scan:
+    """Going through the traces that the index leaves open."""
+
+    def __init__(
+        self,
+        predicate: Predicate,
+        reader: Reader,
+        dear: Mapping[Leaf, Asked],
+        surely: Bools,
+        on_found: OnFound | None,
+    ) -> None:
+        self.predicate = predicate
+        self.reader = reader
+        self.dear = dear
+        """What has to be asked of one trace after the other, and what is known of it."""
+        self.found = surely.copy()
+        """True (trace,) where the predicate is."""
+        self._on_found = on_found
+        self._done = self._total = 0
+        self._told = time.monotonic()
+
+    def run(self, known: Mapping[Leaf, Bools], numbers: Numbers) -> None:
+        """Decide these traces, which ascend, given what is known of all."""
+        self._total = len(numbers)
+        remembered = all(asked.asked[numbers - 1].all() for asked in self.dear.values())
+        size = len(numbers) if remembered else _STRETCH
+        for at in range(0, len(numbers), size or 1):
+            stretch = numbers[at : at + size]
+            self._decide(list(self.dear), {leaf: true[stretch - 1] for leaf, true in known.items()}, stretch)
+
+    def _decide(self, leaves: Sequence[Leaf], known: dict[Leaf, Bools], numbers: Numbers) -> None:
+        """Ask the leaves in turn, each of the traces that those before it leave open.
+
+        `known` is of `numbers`, one value each.
+        """
+        for place, leaf in enumerate(leaves):
+            self.reader.check()
+            surely, possibly = self.predicate.bounds(known, len(numbers))
+            open_ = possibly & ~surely
+            if not open_.any():
+                break
+            asked = self.dear[leaf]
+            new = numbers[open_ & ~asked.asked[numbers - 1]]
+            if len(new) > AHEAD and leaf.tier is Tier.TRACE:
+                # Trace by trace from here on: each file is read once for all leaves, and matches show early.
+                for at in range(0, len(numbers), AHEAD):
+                    few = slice(at, at + AHEAD)
+                    of_few = {leaf: true[few] for leaf, true in known.items()}
+                    self._decide(leaves[place:], of_few, numbers[few])
+                return
+            if len(new):
+                asked.ask(leaf, self.reader, new)
+            known[leaf] = asked.true[numbers - 1]
+        self.found[numbers - 1] = self.predicate.bounds(known, len(numbers))[0]
+        self._done += len(numbers)
+        self._tell(int(numbers[-1]))
+
+    def _tell(self, last: int) -> None:
+        """Report what was found up to trace `last`, if it is time to."""
+        if self._on_found is None or self._done == self._total:
+            return
+        if time.monotonic() - self._told >= EVERY_S:
+            self._on_found(np.flatnonzero(self.found[:last]) + 1, self._done, self._total)
+            self._told = time.monotonic()

@@ -33,9 +33,9 @@ class Names:
     def comparable(self, node: tree.Expression) -> Value:
         """A value that can be compared. Raises FilterError."""
         value = self.value(node)
-        if value.type == "tensor" and isinstance(node, tree.Field):
         if value.type == "tensor" and not isinstance(node, tree.Field):
             raise self.error("this is a tensor; take norm(…), or cos(…) or dist(…) of two", node.place)
+        if value.type == "tensor" and isinstance(node, tree.Field):
             info = fields.find(node.name)
             axes = ", ".join((*(info.axes if info else ()), "d_model"))
             remedy = f"ask has({node.name}), or compare a number, such as that of resid_post.norm"
@@ -69,7 +69,6 @@ class Names:
                 assert isinstance(node, _TRUTHS)
                 raise self.error("this is true or false already; a field belongs here", node.place)
 
-    def applied(self, node: tree.Call) -> Value:
     def arithmetic(self, node: tree.Arithmetic) -> Value:
         """`left operator right`."""
         left, right = self.number_or_tensor(node.left), self.number_or_tensor(node.right)
@@ -108,6 +107,7 @@ class Names:
                 reason = "several values without an axis cannot be paired with several others"
                 raise self.error(reason, side.place)
 
+    def applied(self, node: tree.Call) -> Value:
         """A function of a field."""
         function = FUNCTIONS.get(node.name)
         if function is None:

@@ -59,6 +59,18 @@ Select = Callable[[str], list[int]]
             "whose residual norm after layer 3 at the last token exceeds its residual norm after layer 0 at "
             "the last token",
         ),
+        (
+            "not max(resid_post.norm#20) / -resid_post.norm#20[-1] > 50",
+            "whose largest residual norm after layer 20 at all tokens divided by minus residual norm after "
+            "layer 20 at the last token does not exceed 50 or is not there",
+        ),
+        ("2 * (seq_len - 1) % 3 == 1", "whose (2 times (number of tokens minus 1)) modulo 3 is 1"),
+        ("seq_len in {2*3..1k - 1}", "whose number of tokens is from 6 to 999"),
+        (
+            "all(resid_post.norm[-1] > attn_out.norm[-1])",
+            "whose residual norm after every layer at the last token exceeds its attention output norm in "
+            "every layer at the last token",
+        ),
     ],
 )  # fmt: skip
 def test_words(text: str, words: str) -> None:

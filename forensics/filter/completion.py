@@ -45,6 +45,7 @@ _SUBJECT = re.compile(
     r"\s*\)?\s*"
     r"(?P<operator>===?|!==?|<=?|>=?|~|contains|matches|eq|ne|lt|le|gt|ge|(?:not\s+)?in\s*\{[^}]*)?\s*$"
 )
+_COMPUTED = re.compile(r"[-+*/%].*[0-9)]\s*(?P<operator>===?|!==?|<=?|>=?|eq|ne|lt|le|gt|ge)\s*$", re.DOTALL)
 _SPAN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 _LANGUAGE = {"and": "both", "or": "either, or both", "xor": "one of them", "not": "the contrary"}
 _QUANTIFIERS = {"any(": "one value is enough", "all(": "every value has to"}
@@ -66,8 +67,10 @@ class Completion(msgspec.Struct, frozen=True):
 
 def complete(text: str, position: int, index: Index | None = None) -> list[Completion]:
     """Ways on at the caret, likely ones first; with an index, labels, values and spans of that capture."""
-    from tensorshark.forensics.filter.syntax.parser import expected
+    from tensorshark.forensics.filter.syntax.parser import MAX_TEXT, expected
 
+    if len(text) > MAX_TEXT:
+        return []
     before = text[: max(0, position)]
     quote_at = _open_quote(before)
     word = _LABEL.search(before) or (None if quote_at is not None else _WORD.search(before))
@@ -181,6 +184,8 @@ def _subject(ahead: str) -> tuple[FieldInfo | None, Type | None, str]:
     """The last field before the caret, the type of what is compared, and the operator behind it."""
     match = _SUBJECT.search(ahead)
     info = find(match["field"]) if match else None
+    if computed := _COMPUTED.search(ahead):
+        return None, "number", computed["operator"]
     if match is None or info is None:
         return None, None, ""
     function = FUNCTIONS.get(match["function"] or "")

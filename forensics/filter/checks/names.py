@@ -86,7 +86,7 @@ class Names:
             reason = "two tensors are added or subtracted; how alike they are say cos(…) and dist(…)"
         else:
             reason = "a tensor is multiplied with a number, or divided by one"
-        raise self.error(reason, node.place)
+        raise self.error(reason, node.place, self.begun(node.right))
 
     def number_or_tensor(self, node: tree.Expression) -> Value:
         """One side of an operation."""
@@ -98,7 +98,11 @@ class Names:
         if value is not None and value.type in ("number", "tensor"):
             return value
         what = A_TYPE[value.type] if value is not None else "a constant that is no number"
-        raise self.error(f"arithmetic is with numbers, and this is {what}", node.place)
+        raise self.error(f"arithmetic is with numbers, and this is {what}", node.place, self.begun(node))
+
+    def begun(self, node: tree.Expression) -> bool:
+        """True for a field at the end of the text: `resid_post` may still become `resid_post.norm`."""
+        return isinstance(node, tree.Field) and self.complaint.ends(node.place)
 
     def check_pair(self, left: Value, right: Value, ours: tree.Expression, theirs: tree.Expression) -> None:
         """Raise FilterError where it cannot be said which cell meets which."""

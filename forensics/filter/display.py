@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -12,6 +13,8 @@ from tensorshark.forensics.filter.answers.answer import OnFound, answer
 from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.answers.costs import Cost, estimate, label_count, with_inner
 from tensorshark.forensics.filter.answers.predicates import Predicate
+from tensorshark.forensics.filter.syntax.macros import expand
+from tensorshark.forensics.filter.values.batch import TraceBatch, TraceLike
 from tensorshark.forensics.filter.values.cells import Signal
 from tensorshark.forensics.filter.values.operands import Numbers
 from tensorshark.forensics.filter.values.reader import Reader
@@ -30,6 +33,17 @@ SLOW_SECONDS = 0.5
 """A filter that is expected to take longer is `slow`."""
 
 
+class Need(msgspec.Struct, frozen=True):
+    """Something in a filter that cannot be answered from one trace alone."""
+
+    what: str
+    """In words: `number, a trace's place in its capture,`."""
+    column: int
+    """Where it stands, 0-based."""
+    length: int
+    """Characters."""
+
+
 class Filter(msgspec.Struct, frozen=True):
     """A filter that can be read. An empty one matches every trace."""
 
@@ -39,6 +53,8 @@ class Filter(msgspec.Struct, frozen=True):
     """What it asks; None when it is empty."""
     old: tuple[int, int, str] | None = None
     """Column, length and reason of the first thing that works and is not advised."""
+    needs_index: tuple[Need, ...] = ()
+    """What in it cannot be answered from one trace alone; empty when `holds` can answer."""
 
     def __str__(self) -> str:
         return self.words()
@@ -65,6 +81,19 @@ class Filter(msgspec.Struct, frozen=True):
             return np.arange(1, reader.count + 1, dtype=np.int64)
         return np.flatnonzero(answer(self.predicate, reader, on_found)) + 1
 
+    def holds(self, trace: TraceLike) -> bool:
+        """Whether one trace matches, which need not be in any capture: nothing but the trace is read.
+
+        Raises FilterError for a filter that `needs_index`.
+        """
+        if self.needs_index:
+            need = self.needs_index[0]
+            reason = f"{need.what} cannot be told from one trace alone"
+            raise FilterError(reason, self.text, need.column, need.length)
+        if self.predicate is None:
+            return True
+        return bool(self.predicate.truth(TraceBatch(trace, Context())).any())
+
     def cost(self, index: Index) -> Cost:
         """What `select` would take, at most; takes no look at the traces themselves."""
         return Cost(True, 0, 0) if self.predicate is None else estimate(self.predicate, index)
@@ -84,8 +113,25 @@ class Check(msgspec.Struct, frozen=True):
     """How many characters it covers; 0 when it is about the whole filter."""
 
 
-def parse(text: str) -> Filter:
-    """Read a filter; blank text is the empty filter. Raises FilterError, and nothing else."""
+def parse(text: str, macros: Mapping[str, str] = MappingProxyType({})) -> Filter:
+    """Read a filter; blank text is the empty filter. Raises FilterError, and nothing else.
+
+    `macros` are the texts that `${name}` stands for; all places are those in `text`.
+    """
+    expanded = expand(text, macros)
+    try:
+        filter = _parse(expanded.text)
+    except FilterError as error:
+        raise expanded.error(error) from None
+    old, needs = filter.old, filter.needs_index
+    if expanded.text is not text:
+        old = old and (*expanded.place(*old[:2])[:2], old[2])
+        needs = tuple(Need(need.what, *expanded.place(need.column, need.length)[:2]) for need in needs)
+    return msgspec.structs.replace(filter, text=text, old=old, needs_index=needs)
+
+
+def _parse(text: str) -> Filter:
+    """A filter without macros."""
     if not text.strip():
         return Filter(text, None)
     from tensorshark.forensics.filter.checks.checker import Checker
@@ -93,18 +139,20 @@ def parse(text: str) -> Filter:
 
     checker = Checker(text)
     predicate = checker.predicate(tree_of(text))
-    if checker.complaint.old is None:
-        return Filter(text, predicate)
-    place, reason = checker.complaint.old
-    return Filter(text, predicate, (place.start, place.stop - place.start, reason))
+    beyond = [Need(what, place.start, place.stop - place.start) for place, what in checker.complaint.beyond]
+    old = None
+    if checker.complaint.old is not None:
+        place, reason = checker.complaint.old
+        old = (place.start, place.stop - place.start, reason)
+    return Filter(text, predicate, old, tuple(beyond))
 
 
-def check(text: str, index: Index | None = None) -> Check:
+def check(text: str, index: Index | None = None, macros: Mapping[str, str] = MappingProxyType({})) -> Check:
     """The state of a filter that is being typed; with an index also what it will cost. Raises nothing."""
     if not text.strip():
         return Check("empty", "all traces")
     try:
-        filter = parse(text)
+        filter = parse(text, macros)
     except FilterError as error:
         state: State = "incomplete" if error.incomplete else "bad"
         return Check(state, reason=error.reason, column=error.column, length=error.length)
@@ -121,12 +169,15 @@ def check(text: str, index: Index | None = None) -> Check:
 
 def select(capture: Capture, text: str) -> Iterator[str]:
     """Ids of the traces that match, in capture order: the entry point behind `Capture.select`."""
+    from tensorshark.forensics import config
+    from tensorshark.traces.case import Case
     from tensorshark.traces.index import Index
 
-    filter = parse(text)
+    context = config.context(Case.open(capture))
+    filter = parse(text, context.macros)
     with Index.open(capture) as index:
         ids = dict(index.query("SELECT row, id FROM traces"))
-        found = [ids[number] for number in filter.select(index).tolist()]
+        found = [ids[number] for number in filter.select(index, context=context).tolist()]
     return iter(found)
 
 

@@ -181,10 +181,10 @@ class _Expansion:
         place = Origin(said.origins[call.start].start, said.origins[call.stop - 1].stop, outer)
         texts, origins, at = [], list[Origin](), 0
         for match in _ARGUMENT.finditer(body):
-            given = call.arguments[int(match[1]) - 1]
-            texts += [body[at : match.start()], given.text]
+            argument = call.arguments[int(match[1]) - 1]
+            texts += [body[at : match.start()], argument.text]
             origins += [place] * (match.start() - at)
-            origins += [origin._replace(macro=outer) for origin in given.origins]
+            origins += [origin._replace(macro=outer) for origin in argument.origins]
             at = match.end()
             if len(origins) > MAX_TEXT:
                 break

@@ -19,7 +19,7 @@ from tensorshark.forensics.rpc.protocol import TOO_LARGE, Fault, Id
 from tensorshark.traces.sites import STAT_FIELDS, stat_key
 
 if TYPE_CHECKING:
-    from tensorshark.forensics.engine import Engine
+    from tensorshark.forensics.engine import Engine, Numbers
     from tensorshark.forensics.rpc.selections import Selections
 
 PROTOCOL = 1
@@ -65,7 +65,20 @@ def fields(server: Server, _params: shapes.Nothing, _task: Task) -> shapes.Field
 
 
 def rows(server: Server, params: shapes.RowsParams, task: Task) -> shapes.Rows:
-    numbers = server.selections.get(params.filter, params.sort, params.descending, task)
+    last = np.empty(0, dtype=np.int64)
+
+    def found(numbers: Numbers, done: int, total: int) -> None:
+        """Tell the page as it is so far, when it is time to and the client keeps up."""
+        nonlocal last
+        if not (params.found and task.due()):
+            return
+        page = numbers[params.offset : params.offset + params.limit]
+        rows = msgspec.UNSET if np.array_equal(page, last) else server.engine.rows(page)
+        note = shapes.FoundNote(request=task.id, found=len(numbers), done=done, total=total, rows=rows)
+        if task.tell("found", note):
+            last = page
+
+    numbers = server.selections.get(params.filter, params.sort, params.descending, task, found)
     page = numbers[params.offset : params.offset + params.limit]
     cells: Any = msgspec.UNSET
     if params.columns:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal
 
-from tensorshark.forensics.rpc.protocol import BUSY, CANCELLED, INVALID_REQUEST, Fault, Id
+from tensorshark.forensics.rpc.protocol import BUSY, CANCELLED, Fault, Id
 from tensorshark.forensics.rpc.streams import Gone
 
 Lane = Literal["now", "scan", "lens", "run"]
@@ -111,10 +111,9 @@ class Lanes:
         self._closed = False
 
     def submit(self, lane: str, task: Task, work: Work) -> None:
-        """Queue a request. Raises Fault where its id is taken or too many wait."""
+        """Queue a request whose id is not `taken`. Raises Fault where too many wait."""
         with self._changed:
-            if task.id in self._tasks:
-                raise Fault(INVALID_REQUEST, "a request with this id is still running; ids must differ")
+            assert task.id not in self._tasks
             waiting = [other for queue in self._waiting.values() for other, _ in queue]
             if len(waiting) >= MAX_WAITING or sum(w.size for w in waiting) + task.size > MAX_WAITING_BYTES:
                 raise Fault(
@@ -127,6 +126,11 @@ class Lanes:
                 name = f"{lane} {self._threads[lane]}"
                 threading.Thread(target=self._work, args=(lane,), name=name, daemon=True).start()
             self._changed.notify_all()
+
+    def taken(self, id: Id) -> bool:
+        """True while a request of that id runs or waits."""
+        with self._changed:
+            return id in self._tasks
 
     def finish(self, task: Task) -> None:
         """It is about to be answered: from now on its id is free."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tensorshark.forensics.rpc.lanes import Task
@@ -15,6 +16,7 @@ KEPT = 8
 """Selections; eight bytes a trace each."""
 
 Key = tuple[object, ...]
+OnFound = Callable[["Numbers", int, int], None]
 
 
 class Selections:
@@ -29,14 +31,25 @@ class Selections:
         """True when `get` will not have to look."""
         return self._key(text, sort, descending) in self._kept
 
-    def get(self, text: str, sort: str, descending: bool, task: Task) -> Numbers:
-        """Numbers of the traces that match, in order. Raises FilterError."""
+    def get(
+        self, text: str, sort: str, descending: bool, task: Task, on_found: OnFound | None = None
+    ) -> Numbers:
+        """Numbers of the traces that match, in order; a long scan says how far it is. Raises FilterError.
+
+        `on_found` is called now and then with the numbers found so far, how many of how many were looked at.
+        """
         key = self._key(text, sort, descending)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        numbers = self._engine.select(text, sort, descending, task.cancelled)
+
+        def found(numbers: Numbers, done: int, total: int) -> None:
+            if on_found is not None:
+                on_found(numbers, done, total)
+            task.progress(done, total)
+
+        numbers = self._engine.select(text, sort, descending, task.cancelled, found)
         with self._lock:
             self._kept[key] = numbers
             while len(self._kept) > KEPT:

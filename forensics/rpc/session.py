@@ -8,6 +8,7 @@ The reading thread answers what only reads the index, in the order of the questi
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -61,7 +62,7 @@ class Session:
         self.selections = Selections(engine)
         self.following = False
         self._inlet = Inlet(source, sink)
-        self._outlet = Outlet(sink)
+        self._outlet = Outlet(sink, source)
         self._lanes = Lanes()
         self._narrate = narrate
         self._ready = threading.Event()
@@ -140,6 +141,11 @@ class Session:
             reply(protocol.failure(call, call.id))
             return
         id = None if call.id is UNSET else call.id
+        if call.id is not UNSET and self._lanes.taken(id):
+            # An answer under that id would be taken for the other's.
+            fault = Fault(INVALID_REQUEST, f"a request with the id {json.dumps(id)} is still running")
+            reply(protocol.failure(fault, None))
+            return
         told = reply if call.id is not UNSET else lambda _: reply(None)
         try:
             method = _method(call.method)

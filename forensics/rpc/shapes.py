@@ -113,7 +113,7 @@ class RowsParams(Params, frozen=True, kw_only=True):
     columns: Annotated[list[Text], Meta(max_length=MAX_COLUMNS)] = []
     """Further field expressions, as in `tensorshark read -e`."""
     found: bool = False
-    """Send rows of the page while a long scan finds them, in `found` notifications."""
+    """Send the page as it is so far while a long scan goes on, in `found` notifications."""
 
 
 class Rows(Answer, frozen=True, kw_only=True):
@@ -371,7 +371,7 @@ class ProgressNote(Answer, frozen=True, kw_only=True):
 
 
 class FoundNote(Answer, frozen=True, kw_only=True):
-    """Rows of the page that a scan has found since the last one; the answer has them all again."""
+    """What a scan has found so far; the answer has it all again."""
 
     request: RequestId
     """The request's id."""
@@ -381,8 +381,8 @@ class FoundNote(Answer, frozen=True, kw_only=True):
     """Traces looked at."""
     total: int
     """Traces to look at."""
-    rows: list[TraceRow]
-    """Further rows of the page, in its order."""
+    rows: list[TraceRow] | UnsetType = UNSET
+    """The page as it is so far; left out when it is as it was told last."""
 
 
 class TracesNote(Answer, frozen=True, kw_only=True):

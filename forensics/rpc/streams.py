@@ -19,6 +19,11 @@ _PATIENCE_MS = 200
 """Between two looks at whether we are to stop, while the client takes nothing."""
 
 
+STALL_S = 30.0
+"""How long who has closed our input may leave our output unread before it counts as gone."""
+_HUNG = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
+
+
 class Gone(Exception):  # noqa: N818 - not an error of anybody: the session is over
     """Nobody will read what would be written."""
 
@@ -98,10 +103,15 @@ class Inlet:
 
 
 class Outlet:
-    """Writes lines, one at a time; any thread may."""
+    """Writes lines, one at a time; any thread may.
 
-    def __init__(self, sink: int) -> None:
+    A client that does not read is waited for: for ever while it may still write to `source`.
+    """
+
+    def __init__(self, sink: int, source: int) -> None:
         self._sink = sink
+        self._hung = select.poll()
+        self._hung.register(source, getattr(select, "POLLRDHUP", 0))
         self._turn = threading.Lock()
         self._writable = select.poll()
         self._writable.register(sink, select.POLLOUT)
@@ -132,12 +142,21 @@ class Outlet:
     def _write(self, line: bytes) -> None:
         """In pieces that a pipe with room takes without blocking, so that we can always stop."""
         data = memoryview(line + b"\n")
+        since = time.monotonic()
         try:
             while data:
-                if self._gone or time.monotonic() > self._deadline:
+                now = time.monotonic()
+                if self._gone or now > self._deadline:
                     raise Gone
                 if self._writable.poll(_PATIENCE_MS):
                     data = data[os.write(self._sink, data[: select.PIPE_BUF]) :]
+                    since = now
+                elif now - since > STALL_S and self._left():
+                    raise Gone
         except (OSError, Gone):
             self._gone = True  # half a line may be out: nothing more can be said
             raise Gone from None
+
+    def _left(self) -> bool:
+        """True when nobody will write to us any more."""
+        return any(event & _HUNG for _, event in self._hung.poll(0))

@@ -124,8 +124,9 @@ def sort_key(text: str) -> SortKey:
 def _cell_of_each(value: Value, reader: Reader, ascending: Numbers) -> NDArray[np.float64]:
     """The one number of each of these traces (trace,), NaN where there is none."""
     keys = np.full(len(ascending), np.nan)
-    everything = value.tier is not Tier.TRACE and len(ascending) == reader.count
-    for batch in reader.batches() if everything else batches(value.tier, reader, ascending):
+    tier = value.now(reader, ascending)
+    everything = tier is not Tier.TRACE and len(ascending) == reader.count
+    for batch in reader.batches() if everything else batches(tier, reader, ascending):
         cells = value.cells(batch)
         if cells.dtype == object:
             cells = np.where(present(cells), cells, np.nan)

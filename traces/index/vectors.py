@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from tensorshark.traces.index.index import Index
 
 Numbers = NDArray[np.int64]
+Row = tuple[bytes, int, Floats]
+"""Key, kind, and vector (width,)."""
 OnProgress = Callable[[int, int], None]
 """Traces done, and all of them."""
 
@@ -235,6 +237,14 @@ class Vectors:
             if not held:
                 time.sleep(_POLL_S)
 
+    def keep(self, rows: Sequence[Row]) -> bool:
+        """Add what somebody has read anyway; False when another process is writing. Raises StorageError."""
+        with self.shelf.writing() as held:
+            if held:
+                there = {key for part in self.matrix(held=True).rows for key in _each(part.keys)}
+                self._commit([row for row in rows if row[0] not in there])
+        return held
+
     def add(self, keys: list[bytes], values: Floats) -> None:
         """Add rows that no trace was read for: what benches fill a store with. Values (row, width)."""
         with self.shelf.writing() as held:
@@ -255,7 +265,7 @@ class Vectors:
         todo, since = self.missing(wanted, held=True), time.monotonic()
         again = set(self._unreadable(self.matrix(held=True)).tolist())
         self._retried = True
-        batch: list[tuple[bytes, int, Floats]] = []
+        batch: list[Row] = []
         try:
             for done, number in enumerate(todo.tolist(), total - len(todo) + 1):
                 key, kind, vector, _ = self._read(number)
@@ -272,7 +282,7 @@ class Vectors:
             self._commit(batch)
         return True
 
-    def _commit(self, batch: list[tuple[bytes, int, Floats]]) -> None:
+    def _commit(self, batch: list[Row]) -> None:
         """Write what was read, and empty the batch."""
         if batch:
             keys, kinds, vectors = zip(*batch, strict=True)

@@ -14,8 +14,8 @@ import numpy as np
 
 from tensorshark.forensics.filter.answers.kept import Asked, Kept
 from tensorshark.forensics.filter.answers.predicates import Leaf, Predicate
-from tensorshark.forensics.filter.values.operands import Numbers, Tier
-from tensorshark.forensics.filter.values.reader import AHEAD, Reader
+from tensorshark.forensics.filter.values.operands import AHEAD, Numbers, Tier
+from tensorshark.forensics.filter.values.reader import Reader
 from tensorshark.forensics.filter.values.relations import Bools
 
 OnFound = Callable[[Numbers, int, int], None]
@@ -41,6 +41,7 @@ def answer(predicate: Predicate, reader: Reader, on_found: OnFound | None = None
         scan.run(known, np.flatnonzero(possibly & ~surely) + 1)
     finally:
         kept.keep(scan.dear)
+        reader.finish()
     return scan.found
 
 
@@ -92,7 +93,7 @@ class _Scan:
                 break
             asked = self.dear[leaf]
             new = numbers[open_ & ~asked.asked[numbers - 1]]
-            if len(new) > AHEAD and leaf.tier is Tier.TRACE:
+            if len(new) > AHEAD and leaf.now(self.reader, new) is Tier.TRACE:
                 # Trace by trace from here on: each file is read once for all leaves, and matches show early.
                 for at in range(0, len(numbers), AHEAD):
                     few = slice(at, at + AHEAD)

@@ -17,9 +17,9 @@ from tensorshark.forensics.filter.syntax.tree import Quantifier
 from tensorshark.forensics.filter.values.arithmetic import Pair
 from tensorshark.forensics.filter.values.arrays import present, quantified
 from tensorshark.forensics.filter.values.batch import Batch
-from tensorshark.forensics.filter.values.operands import Numbers, Tier, Value, batches
+from tensorshark.forensics.filter.values.operands import Numbers, Tier, Value, batches, cheapest
 from tensorshark.forensics.filter.values.reader import Reader
-from tensorshark.forensics.filter.values.relations import Bools, Order, Relation, compare, said, verb
+from tensorshark.forensics.filter.values.relations import Bools, Order, Present, Relation, compare, said, verb
 from tensorshark.forensics.filter.values.selection import Quantity
 from tensorshark.forensics.filter.values.stored import Expert, Label, Stored
 from tensorshark.forensics.filter.values.tensors import Site
@@ -71,6 +71,10 @@ class Leaf(Predicate, frozen=True):
         """What is read."""
         raise NotImplementedError
 
+    def now(self, reader: Reader, numbers: Numbers) -> Tier:
+        """`tier`, or less where what it needs of these traces is kept beside the index."""
+        return cheapest(self.tier, self.values, reader, numbers)
+
     def everywhere(self, reader: Reader) -> Bools:
         """The answer for all traces (trace,), where `tier` is INDEX."""
         answer = np.zeros(reader.count, dtype=bool)
@@ -81,7 +85,7 @@ class Leaf(Predicate, frozen=True):
     def among(self, reader: Reader, numbers: Numbers) -> list[int] | Numbers:
         """Those of `numbers` for which it is true."""
         found = [np.empty(0, np.int64)]
-        for batch in batches(self.tier, reader, numbers):
+        for batch in batches(self.now(reader, numbers), reader, numbers):
             true = np.broadcast_to(self.truth(batch).reshape(-1), batch.count)
             found.append(batch.numbers[true])
         return np.sort(np.concatenate(found))
@@ -101,6 +105,11 @@ class Comparison(Leaf, frozen=True):
     @property
     def values(self) -> tuple[Value, ...]:
         return (self.value,)
+
+    def now(self, reader: Reader, numbers: Numbers) -> Tier:
+        if type(self.relation) is Present and self.value.type == "tensor":
+            return self.tier
+        return super().now(reader, numbers)
 
     def everywhere(self, reader: Reader) -> Bools:
         return self.value.mask(reader, self.relation, self.quantifier)

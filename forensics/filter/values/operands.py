@@ -36,6 +36,8 @@ Cell = str | int | float | bool
 Shown = Cell | None | list[Any]
 """A cell, None where it is absent, or nested lists of them, one level per axis that is left."""
 Numbers = NDArray[np.int64]
+AHEAD = 8
+"""Opened traces that are held, so that several questions about them read their files once."""
 
 
 class Tier(IntEnum):
@@ -93,6 +95,11 @@ class Value(msgspec.Struct, frozen=True):
     def tier(self) -> Tier:
         """What `cells` needs."""
         raise NotImplementedError
+
+    def now(self, reader: Reader, numbers: Numbers) -> Tier:
+        """What `cells` needs for these traces as things are: `tier`, or less where what would have to be read
+        of them is kept beside the index."""
+        return cheapest(self.tier, self.parts, reader, numbers)
 
     @property
     def parts(self) -> tuple[Value, ...]:
@@ -152,9 +159,11 @@ class Value(msgspec.Struct, frozen=True):
         self, reader: Reader, relation: Relation, quantifier: Quantifier, numbers: Numbers
     ) -> list[int] | Numbers:
         """The answer for some traces, where `asks` says ROWS or TRACE: those of `numbers` that satisfy it."""
+        opens = type(relation) is Present and self.type == "tensor"  # what there is says the manifest
+        tier = self.tier if opens else self.now(reader, numbers)
         found = [
             batch.numbers[np.broadcast_to(self.fits(batch, relation, quantifier).reshape(-1), batch.count)]
-            for batch in batches(self.tier, reader, numbers)
+            for batch in batches(tier, reader, numbers)
         ]
         return np.sort(np.concatenate([np.empty(0, np.int64), *found]))
 
@@ -165,7 +174,7 @@ class Value(msgspec.Struct, frozen=True):
     def show(self, reader: Reader, numbers: Numbers) -> list[Shown]:
         """What a column prints for these traces, in ascending order."""
         shown: dict[int, Shown] = {}
-        for batch in batches(self.tier, reader, numbers):
+        for batch in batches(self.now(reader, numbers), reader, numbers):
             cells = self.cells(batch)  # (layer, head, pos, trace)
             cells = np.broadcast_to(cells, (*cells.shape[:3], batch.count))
             for at, number in enumerate(batch.numbers.tolist()):
@@ -230,6 +239,15 @@ def batches(tier: Tier, reader: Reader, numbers: Numbers) -> Iterator[IndexBatch
     for number in numbers.tolist():
         reader.check()
         yield reader.opened(number)
+    if len(numbers) > AHEAD:  # a filter asks about fewer at a time, and finishes itself
+        reader.finish()
+
+
+def cheapest(tier: Tier, parts: tuple[Value, ...], reader: Reader, numbers: Numbers) -> Tier:
+    """`Value.now` of what is made of `parts`; positions that are paired trace by trace stay so."""
+    if tier is not Tier.TRACE or not parts or any(POS in part.axes for part in parts):
+        return tier
+    return max(part.now(reader, numbers) for part in parts)
 
 
 def sizes(cells: Array) -> dict[str, int]:

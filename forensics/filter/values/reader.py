@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.values.arrays import Array
 from tensorshark.forensics.filter.values.batch import DAMAGE, IndexBatch, TraceBatch
+from tensorshark.forensics.filter.values.operands import AHEAD
 from tensorshark.forensics.filter.values.relations import Bools
 from tensorshark.forensics.filter.values.selection import Pick
 from tensorshark.traces.index.columns import BLOCK
@@ -29,8 +30,6 @@ _STRETCH = 16384
 """Traces per query where most are asked for."""
 _WHOLE = 8
 """One trace in so many is asked for: then all rows are read, and the others dropped."""
-AHEAD = 8
-"""Opened traces that are held, so that several questions about them read their files once."""
 _MANY = 2000
 """Traces from which on it is cheaper to read a label, say, for all traces at once."""
 
@@ -52,6 +51,8 @@ class Reader:
         self._cancelled = cancelled
         self.unread: set[int] = set()
         """Numbers of the traces that could not be read."""
+        self.closing: list[Callable[[], None]] = []
+        """Called by `finish`."""
         self._open: OrderedDict[int, TraceBatch] = OrderedDict()
         self._containing: dict[tuple[str, str], NDArray[np.int64]] = {}
         self._known: dict[Any, Any] = {}
@@ -62,6 +63,11 @@ class Reader:
         """Raise Cancelled if so. Called at least every few milliseconds of work."""
         if self._cancelled is not None and self._cancelled():
             raise Cancelled
+
+    def finish(self) -> None:
+        """Keep what was read of traces for later questions; done when an answer is whole, or cancelled."""
+        for close in self.closing:
+            close()
 
     def once(self, key: Any, make: Callable[[], T]) -> T:
         """What `make` gives, made once for each key while this question is answered."""

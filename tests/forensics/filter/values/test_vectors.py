@@ -1,0 +1,151 @@
+"""Tensors kept beside the index are those of the traces, whoever asked first."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tensorshark.forensics.filter.fields import LAYER, POS, find
+from tensorshark.forensics.filter.syntax.tree import At, Named, Parts, Slice, Through
+from tensorshark.forensics.filter.values.operands import Numbers, Tier, batches
+from tensorshark.forensics.filter.values.reader import Cancelled, Reader
+from tensorshark.forensics.filter.values.selection import Pick
+from tensorshark.forensics.filter.values.tensors import Site
+from tensorshark.forensics.filter.values.vectors import held
+from tensorshark.traces.index import Index
+from tensorshark.traces.index.cell import Cell
+from tensorshark.traces.index.vectors import Vectors
+from tensorshark.traces.store import Capture
+from tensorshark.traces.synthetic import append_synthetic, write_synthetic
+
+LAST: Parts = (At(-1),)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    capture = write_synthetic(tmp_path / "some.tshark", traces=40, prompts=["a b c d", "e f", "g h i"])
+    victim = capture.trace(capture.ids()[6]).folder / "tensors.safetensors"
+    victim.write_bytes(victim.read_bytes()[:-9])
+    with Index.open(capture) as index:
+        yield index
+
+
+def _site(layers: Parts, positions: Parts, name: str = "resid_post") -> Site:
+    field = find(name)
+    assert field is not None
+    return Site(field, (Pick(LAYER, layers), Pick(POS, positions)))
+
+
+def _cells(site: Site, reader: Reader, numbers: Numbers, tier: Tier) -> list[list[float]]:
+    """The one cell of each trace, empty where there is none."""
+    found: dict[int, list[float]] = {}
+    for batch in batches(tier, reader, numbers):
+        cells = site.cells(batch)
+        for at, number in enumerate(batch.numbers.tolist()):
+            cell = cells[..., min(at, cells.shape[3] - 1), :]
+            found[number] = [] if np.isnan(cell).all() else cell.ravel().tolist()
+    return [found[number] for number in numbers.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("layers", "positions"),
+    [
+        ((At(2),), LAST),
+        ((At(-1),), (At(0),)),
+        ((Through(1, 1),), (Through(-2, -2),)),
+        ((At(0),), (Named("prompt", (At(2),)),)),
+        ((At(3),), (At(-4),)),
+    ],
+)
+def test_opened_and_kept_say_the_same(index: Index, layers: Parts, positions: Parts) -> None:
+    site, all_ = _site(layers, positions), np.arange(1, 41)
+    first = Reader(index)
+    assert site.now(first, all_) is Tier.TRACE
+    opened = _cells(site, first, all_, Tier.TRACE)
+    assert opened[6] == [] and any(opened)
+    later = Reader(index)
+    assert site.now(later, all_[:6]) is Tier.ROWS
+    kept = held(later, "resid_post", site.picks)
+    assert kept is not None and np.flatnonzero(kept.lacks).tolist() == [6], "damage is not kept"
+    assert _cells(site, later, all_, Tier.ROWS) == opened
+    some = np.array([3, 7, 40])
+    assert _cells(site, later, some, Tier.ROWS) == [opened[number - 1] for number in some]
+
+
+@pytest.mark.parametrize(
+    ("layers", "positions"),
+    [
+        ((), LAST),
+        ((At(1), At(2)), LAST),
+        ((At(1),), ()),
+        ((At(1),), (Slice(None, None, None),)),
+        ((At(1),), (Named("prompt", None),)),
+        ((At(1),), (Named("all", (At(-1),)),)),
+        ((At(9),), LAST),
+        ((At(-9),), LAST),
+    ],
+)
+def test_several_cells_are_opened(index: Index, layers: Parts, positions: Parts) -> None:
+    site, reader = _site(layers, positions), Reader(index)
+    if layers != (At(9),):
+        assert held(reader, "resid_post", site.picks) is None
+    assert site.now(reader, np.arange(1, 4)) is Tier.TRACE
+
+
+def test_models_of_two_widths_are_opened(tmp_path: Path) -> None:
+    capture = write_synthetic(tmp_path / "two.tshark", traces=2)
+    record = capture.model("synthetic")
+    import msgspec
+
+    wider = msgspec.structs.replace(record, name="wider", d_model=32, fingerprint="f" * 64)
+    capture.add_model(wider, {k: np.zeros((64, 32) if "un" in k else 32, np.float32) for k in capture.lens("synthetic")}, capture.vocab("synthetic"))  # fmt: skip  # noqa: E501
+    with Index.open(Capture.open(capture.path)) as index:
+        site = _site((At(1),), LAST)
+        assert held(Reader(index), "resid_post", site.picks) is None
+
+
+def test_what_is_missing_where_nearly_all_is_there(index: Index) -> None:
+    site = _site((At(1),), LAST)
+    cell = Cell.of("resid_post", 1, -1, 16)
+    assert index.vectors(cell).extend()
+    append_synthetic(index.capture, traces=2, seed=77)
+    index.refresh()
+    reader, all_ = Reader(index), np.arange(1, 43)
+    assert site.now(reader, all_) is Tier.ROWS, "2 of 42"
+    assert site.now(reader, all_[-2:]) is Tier.TRACE
+    assert len([cells for cells in _cells(site, reader, all_, Tier.ROWS) if cells]) == 41
+    assert site.now(reader, all_[-2:]) is Tier.ROWS
+
+
+def test_cancelled_while_reading(index: Index) -> None:
+    site = _site((At(1),), LAST)
+    asked: list[int] = []
+    reader = Reader(index, lambda: len(asked) > 3 or bool(asked.append(1)))
+    with pytest.raises(Cancelled):
+        _cells(site, reader, np.arange(1, 41), Tier.ROWS)
+
+
+def test_a_full_disk_costs_nothing_but_time(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tensorshark.traces.index.vector_files.write_file", refuse)
+    site = _site((At(1),), LAST)
+    assert sum(map(bool, _cells(site, Reader(index), np.arange(1, 41), Tier.TRACE))) == 39
+
+
+def test_two_who_read_at_once_keep_each_trace_once(index: Index) -> None:
+    site, all_ = _site((At(1),), LAST), np.arange(1, 41)
+    one, two = Reader(index), Reader(index)
+    for reader in (one, two):  # both learn what is missing before either writes
+        held(reader, "resid_post", site.picks)
+    for reader in (one, two):
+        _cells(site, reader, all_, Tier.TRACE)
+    cell = Cell.of("resid_post", 1, -1, 16)
+    assert sum(block.rows for block in Vectors(index, cell).shelf.head()) == 39

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["field", "value", "operator", "function", "keyword", "span"]
 
+FEW = 5
+"""Completions below which parts of names are looked for too."""
 MOST = 50
 """Completions at a time."""
 
@@ -34,6 +36,10 @@ OPERATORS: dict[Type, tuple[str, ...]] = {
     "tensor": (),
 }
 """Type -> the operators that make sense behind a value of it, the likely ones first."""
+
+_TAIL = 600
+"""Characters before the caret in which the word, the field and the operator there are looked for: searching
+takes time in the square of them."""
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*$")
 _LABEL = re.compile(r"(label\.(?:\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?))$", re.DOTALL)
@@ -73,7 +79,9 @@ def complete(text: str, position: int, index: Index | None = None) -> list[Compl
         return []
     before = text[: max(0, position)]
     quote_at = _open_quote(before)
-    word = _LABEL.search(before) or (None if quote_at is not None else _WORD.search(before))
+    word = _LABEL.search(before) or (
+        None if quote_at is not None else _WORD.search(before, max(0, len(before) - _TAIL))
+    )
     start = (
         quote_at
         if quote_at is not None and not _LABEL.search(before)
@@ -87,11 +95,11 @@ def complete(text: str, position: int, index: Index | None = None) -> list[Compl
         for offer, kind, detail in found
         if offer.startswith(typed) and offer != typed
     ]
-    if not fitting and len(typed) >= 2 and quote_at is None:
-        fitting = [
+    if len(fitting) < FEW and len(typed) >= 2 and quote_at is None:
+        fitting += [
             Completion(offer, start, stop, kind, detail)
             for offer, kind, detail in found
-            if kind in ("field", "function") and typed.lower() in offer.lower()
+            if kind in ("field", "function") and typed.lower() in offer[1:].lower()
         ]
     return fitting[:MOST]
 
@@ -182,7 +190,7 @@ def _spans(index: Index | None) -> list[str]:
 
 def _subject(ahead: str) -> tuple[FieldInfo | None, Type | None, str]:
     """The last field before the caret, the type of what is compared, and the operator behind it."""
-    match = _SUBJECT.search(ahead)
+    match = _SUBJECT.search(ahead, max(0, len(ahead) - _TAIL))
     info = find(match["field"]) if match else None
     if computed := _COMPUTED.search(ahead):
         return None, "number", computed["operator"]

@@ -16,6 +16,7 @@ from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
 from tensorshark.forensics.filter.functions import PLANNED as PLANNED_FUNCTIONS
 from tensorshark.forensics.filter.syntax.builder import MAX_DEPTH, MAX_TERMS, UNITS
 from tensorshark.forensics.filter.syntax.parser import MAX_TEXT
+from tensorshark.forensics.measured.declared import ours
 
 TEMPLATE = Path(__file__).with_name("page.md")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "filter.md"
@@ -23,7 +24,6 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "filter.md"
 LATER = (
     "any(l, p: resid_post.norm#l[p] > 900 && attn.entropy#l[p] < 0.2)",
     "cos(resid_post#12[-1], $resid_post#12[-1]) > 0.9",
-    'lens.top#20[-1] == " Paris" and lens.rank#29[-1] <= 3',
     "mark.suspect and not has(label.reviewed)",
     "resid_post.norm#12[-1] > 3sigma",
     'token[-1] == t" Paris"',
@@ -82,7 +82,10 @@ def page() -> str:
 
 def examples() -> list[str]:
     """Every filter on the page that is answered."""
-    rows = [*(info.example for info in FIELDS), *(function.example for function in FUNCTIONS.values())]
+    rows = [
+        *(info.example for info in (*FIELDS, *ours())),
+        *(function.example for function in FUNCTIONS.values()),
+    ]
     return [*rows, *(filter for filters in SHOWN.values() for filter in filters)]
 
 
@@ -94,7 +97,7 @@ def _block(*filters: str) -> str:
 def _fields() -> Iterator[str]:
     yield "| field | type | axes | unit | meaning | example |"
     yield "|---|---|---|---|---|---|"
-    for info in FIELDS:
+    for info in (*FIELDS, *ours()):
         example = info.example.replace("|", r"\|")
         yield f"| `{info.name}` | {info.type} | {_axes(info)} | {info.unit} | {info.help} | `{example}` |"
 

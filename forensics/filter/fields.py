@@ -186,9 +186,6 @@ FIELDS: tuple[FieldInfo, ...] = (
 )  # fmt: skip
 
 PLANNED = {
-    "lens": "the lens summary",
-    "surprisal": "the surprisal of tokens",
-    "probe": "fields that analyzers make",
     "mark": "marks",
     "tag": "tags",
     "note": "notes",
@@ -196,9 +193,16 @@ PLANNED = {
 """First word of a field that the language has a place for and this version does not answer -> what it is."""
 
 Provider = Callable[[], Sequence[FieldInfo]]
-PROVIDERS: list[Provider] = []
-"""Where fields that analyzers declare come in. The checker knows such a field by its kind, `analyzer`, and
-says that its values are not available yet; whoever adds the values adds a class in `operands`."""
+
+
+def _measured() -> Sequence[FieldInfo]:
+    from tensorshark.forensics.measured import declared
+
+    return declared.fields()
+
+
+PROVIDERS: list[Provider] = [_measured]
+"""Where fields that analyzers declare come in. Asked only for names that are not in FIELDS."""
 
 _BY_NAME = {name: info for info in FIELDS for name in (info.name, *info.aliases)}
 
@@ -249,11 +253,10 @@ def nearest(name: str, index: Index | None = None) -> str | None:
     import difflib
 
     names = [info.name for info in fields(index)]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return close[0]
     last = name.rpartition(".")[2]
-    return next((full for full in names if full.rpartition(".")[2] == last), None)
+    same = next((full for full in names if full.rpartition(".")[2] == last), None)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return same if same and (last == name or not close) else close[0] if close else None
 
 
 def begins(name: str) -> bool:

@@ -10,6 +10,7 @@ from tensorshark.forensics.filter.syntax import tree
 from tensorshark.forensics.filter.values.applied import Applied
 from tensorshark.forensics.filter.values.arithmetic import Arithmetic, Fixed, Negative
 from tensorshark.forensics.filter.values.cells import HeadMeans, Signal
+from tensorshark.forensics.filter.values.measured import Measured
 from tensorshark.forensics.filter.values.operands import Value
 from tensorshark.forensics.filter.values.selection import Pick
 from tensorshark.forensics.filter.values.stored import Expert, Label, Prompt, Stored
@@ -163,10 +164,12 @@ class Names:
             case "signal":
                 return Signal(info, picks)
             case "analyzer":
-                raise self.later(f"{info.name}, which an analyzer makes", node.place)
+                return Measured(info, picks)
 
     def no_field(self, node: tree.Field) -> FilterError:
         """No field has this name."""
+        from tensorshark.forensics.measured import declared
+
         name, place = node.name, node.named
         ends = self.complaint.ends(place)
         typing = ends and (fields.begins(name) or functions.begins(name))
@@ -177,6 +180,8 @@ class Names:
             return self.later("token literals; write token.id == …", node.place)
         if name in FUNCTIONS or name in PREDICATES:
             return self.error(f"{name} is a function; write {name}(…)", place, ends)
+        if (reason := declared.undeclared(name)) and not typing:
+            return self.error(reason, place)
         near = fields.nearest(name)
         remedy = f"did you mean {near}?" if near else "`tensorshark fields` lists them; text needs quotes"
         return self.error(f"there is no field {safe_text(name, 80)}; {remedy}", place, typing)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tensorshark.forensics.filter.fields import FIELDS
+from tensorshark.forensics.filter.fields import fields
 from tensorshark.traces.synthetic import write_synthetic
 from tensorshark.tui.cli import main
 
@@ -17,7 +17,7 @@ Output = pytest.CaptureFixture[str]
 def test_every_field_is_listed(capsys: Output) -> None:
     assert main(["fields"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(FIELDS) + 1
+    assert len(lines) == len(fields()) + 1
     assert any(line.startswith("resid_post.norm#layer[pos] ") for line in lines)
     assert any(line.startswith("attn.entropy#layer:head[pos] ") and " nats " in line for line in lines)
 
@@ -25,7 +25,7 @@ def test_every_field_is_listed(capsys: Output) -> None:
 def test_as_data(capsys: Output) -> None:
     assert main(["fields", "--json"]) == 0
     found = {field["name"]: field for field in json.loads(capsys.readouterr().out)}
-    assert list(found) == [field.name for field in FIELDS]
+    assert list(found) == [field.name for field in fields()]
     assert found["resid_post.norm"]["axes"] == ["layer", "pos"]
     assert found["seq_len"]["unit"] == "tokens"
 

@@ -88,7 +88,6 @@ from tensorshark.traces.errors import FilterError
         ("seq_len + 3sigma > 1", 10, 6, "not available yet: quantities in sigma"),
         # later
         ("bos and any(l: resid_post.norm#l > 3)", 8, 29, "not available yet: any(l, p: …)"),
-        ("lens.rank#3 < 2", 0, 9, "not available yet: lens.rank"),
         ("cos(resid_post, $resid_post) > 0", 0, 3, "not available yet: cos(…)"),
         ("seq_len > $seq_len", 10, 8, "not available yet: $field"),
         ("seq_len > 3sigma", 10, 6, "not available yet: quantities in sigma"),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tensorshark.forensics.jobs import LensJob, RunJob
 from tensorshark.forensics.worker import OnMessage, Ticket, Worker
+from tensorshark.traces.case import Case
 from tensorshark.traces.index import Index, TraceRow
 from tensorshark.traces.store import Capture, Trace
 
@@ -47,6 +48,8 @@ class Engine:
     def __init__(self, path: str | Path, *, wait: bool = True) -> None:
         self.capture = Capture.open(path)
         self.index = Index.open(self.capture, refresh=wait)
+        self.case = Case.open(self.capture, write=True)
+        """Marks, tags, notes, macros and saved filters; nothing is read before the first question."""
         self._lens = Worker()  # apart, so that a long analyzer, or a bad one, does not stop the lens
         self._analyzers = Worker()
         self._labels: tuple[int, dict[str, dict[str, int]]] = (-1, {})
@@ -55,7 +58,7 @@ class Engine:
         """What a filter that is being typed means so far. Raises nothing."""
         from tensorshark.forensics.filter import check
 
-        return check(text, self.index)
+        return check(text, self.index, self.context().macros)
 
     def complete(self, text: str, position: int) -> list[Completion]:
         """What could be typed at `position` (in characters) of a filter."""
@@ -83,25 +86,26 @@ class Engine:
         from tensorshark.forensics.filter import parse, sort_key
         from tensorshark.forensics.filter.values.operands import Tier
 
-        key = sort_key(sort) if sort.strip() else None
+        context = self.context()
+        key = sort_key(sort, context.macros) if sort.strip() else None
 
         def arranged(numbers: Numbers) -> Numbers:
             """In the order asked for."""
             if key is not None:
-                return key.order(self.index, numbers, descending, cancelled)
+                return key.order(self.index, numbers, descending, cancelled, context)
             return numbers[::-1] if descending else numbers
 
         def found(numbers: Numbers, done: int, total: int) -> None:
             if on_found is not None and (key is None or key.value.tier is not Tier.TRACE):
                 on_found(arranged(numbers), done, total)
 
-        return arranged(parse(text).select(self.index, cancelled, self.context(), found))
+        return arranged(parse(text, context.macros).select(self.index, cancelled, context, found))
 
-    def context(self) -> Context:
-        """What filters may ask that is not in the capture."""
-        from tensorshark.forensics.filter.answers.context import Context
+    def context(self, selected: int = 0) -> Context:
+        """What filters may ask that is not in the capture: macros, the case, and the trace of this number."""
+        from tensorshark.forensics import config
 
-        return Context()
+        return config.context(self.case, selected)
 
     def count(self, text: str = "") -> int:
         """How many traces a filter matches. Raises FilterError."""
@@ -121,7 +125,7 @@ class Engine:
         """What `select` would take, at most; takes no look at the traces. Raises FilterError."""
         from tensorshark.forensics.filter import parse
 
-        return parse(text).cost(self.index)
+        return parse(text, self.context().macros).cost(self.index)
 
     def fields(self) -> list[FieldInfo]:
         """What filters, columns and sort keys can name, with this capture's labels."""
@@ -230,6 +234,7 @@ class Engine:
         """Stop the workers and close the index; idempotent."""
         self._lens.close()
         self._analyzers.close()
+        self.case.close()
         self.index.close()
 
     def __enter__(self) -> Engine:

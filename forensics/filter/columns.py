@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.checks.complaint import A_TYPE
 from tensorshark.forensics.filter.codes import Coded, coded
+from tensorshark.forensics.filter.syntax.macros import expand
 from tensorshark.forensics.filter.values.arrays import present
 from tensorshark.forensics.filter.values.operands import Numbers, Shown, Tier, Value, batches
 from tensorshark.forensics.filter.values.reader import Reader
@@ -56,8 +58,16 @@ class SortKey(msgspec.Struct, frozen=True):
         return np.concatenate([there[places], ascending[absent]])
 
 
-def expression(text: str) -> Value:
+def expression(text: str, macros: Mapping[str, str] = MappingProxyType({})) -> Value:
     """A field, with its selections, or a function of one, as `-e` and `--sort` take. Raises FilterError."""
+    expanded = expand(text, macros)
+    try:
+        return _expression(expanded.text)
+    except FilterError as error:
+        raise expanded.error(error) from None
+
+
+def _expression(text: str) -> Value:
     from tensorshark.forensics.filter.checks.complaint import Complaint
     from tensorshark.forensics.filter.checks.names import Names
     from tensorshark.forensics.filter.syntax.parser import parse as tree_of
@@ -79,7 +89,8 @@ def values(
     None where a trace has no value; a list, nested by axis, where the expression leaves several.
     """
     ascending, places = np.unique(np.asarray(numbers, dtype=np.int64), return_inverse=True)
-    shown = expression(text).show(Reader(index, cancelled, context), ascending)
+    value = expression(text, context.macros if context else {})
+    shown = value.show(Reader(index, cancelled, context), ascending)
     return [shown[place] for place in places.tolist()]
 
 
@@ -94,7 +105,7 @@ def numbers(
 
     Raises FilterError, also for text and for an expression with several values per trace.
     """
-    value = sort_key(text).value
+    value = sort_key(text, context.macros if context else {}).value
     if value.type not in ("number", "truth"):
         raise FilterError(f"this is {A_TYPE[value.type]}, not a number", text, 0, len(text))
     ascending, places = np.unique(np.asarray(of, dtype=np.int64), return_inverse=True)
@@ -109,12 +120,13 @@ def codes(
     context: Context | None = None,
 ) -> Coded:
     """Which of the different values each trace has (trace,), in the order of `of`; -1 where it has none."""
-    return coded(sort_key(text).value, Reader(index, cancelled, context), np.asarray(of, dtype=np.int64))
+    value = sort_key(text, context.macros if context else {}).value
+    return coded(value, Reader(index, cancelled, context), np.asarray(of, dtype=np.int64))
 
 
-def sort_key(text: str) -> SortKey:
+def sort_key(text: str, macros: Mapping[str, str] = MappingProxyType({})) -> SortKey:
     """What to sort by. Raises FilterError, also for an expression with several values per trace."""
-    value = expression(text)
+    value = expression(text, macros)
     if not value.single:
         reason = "several values per trace cannot be sorted by; select one cell, or take max(…)"
         raise FilterError(reason, text, 0, len(text))

@@ -31,4 +31,4 @@ def distance(a: Array, b: Array) -> NDArray[np.float64]:
     """L2 norm of the difference of vectors (..., d_model), in float64."""
     with np.errstate(all="ignore"):
         gap = np.subtract(a, b, dtype=np.float64)
-    return np.sqrt(dots(gap, gap))
+        return np.sqrt(dots(gap, gap))

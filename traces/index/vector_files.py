@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import hashlib
 import hmac
+import math
 import mmap
 import os
 import secrets
@@ -37,6 +38,8 @@ VERSION = 1
 BLOCK_BYTES = 8 << 20
 """Of values in a full block: what a writer holds in memory, and what is made again where it is damaged."""
 KEY_BYTES = 16
+_AT_ONCE = 1 << 17
+"""Products that are summed together."""
 _MAX_HEAD = 16 << 20
 _MAX_ROWS = 1 << 22
 _SUFFIX = ".block"
@@ -245,6 +248,20 @@ def dots(a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.float64]:
 
     Each is summed in the same order whatever stands beside it, so equal vectors give equal bits.
     """
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    if math.prod(shape) <= _AT_ONCE or len(shape) == 1:
+        return _dots(a, b)
+    a, b = np.broadcast_to(a, shape), np.broadcast_to(b, shape)
+    axis = int(np.argmax(shape[:-1]))  # cut along the longest, so that the products stay in the processor
+    step = max(1, _AT_ONCE * shape[axis] // math.prod(shape))
+    out = np.empty(shape[:-1])
+    for start in range(0, shape[axis], step):
+        part = (slice(None),) * axis + (slice(start, start + step),)
+        out[part] = _dots(a[part], b[part])
+    return out
+
+
+def _dots(a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.float64]:
     with np.errstate(all="ignore"):
         products = np.multiply(a, b, dtype=np.float64, order="C")
         return np.asarray(products.sum(axis=-1), np.float64)

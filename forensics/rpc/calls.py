@@ -16,6 +16,7 @@ from tensorshark.forensics.filter.display import Check
 from tensorshark.forensics.rpc import shapes
 from tensorshark.forensics.rpc.lanes import Lane, Task
 from tensorshark.forensics.rpc.protocol import TOO_LARGE, Fault, Id
+from tensorshark.forensics.stats import Asked, Stats
 from tensorshark.traces.sites import STAT_FIELDS, stat_key
 
 if TYPE_CHECKING:
@@ -139,6 +140,40 @@ def slice(server: Server, params: shapes.SliceParams, task: Task) -> shapes.Slic
         dtype=values.dtype.name,
         encoding=params.encoding,
         values=_written(values, params.encoding),
+    )
+
+
+def stats(server: Server, params: shapes.StatsParams, task: Task) -> Stats:
+    """Groups of traces compared."""
+    asked = Asked(**msgspec.structs.asdict(params))
+    return server.engine.stats(asked, task.cancelled)
+
+
+def similar(server: Server, params: shapes.SimilarParams, task: Task) -> shapes.Similar:
+    """The traces whose vectors are closest to one's; the first question about a cell opens the traces."""
+    engine = server.engine
+    number = engine.number(params.id)
+    cell = engine.cell(number, params.site, params.layer, params.pos)
+    among = server.selections.get(params.filter, "", False, task) if params.filter.strip() else None
+    hits = engine.similar(
+        number,
+        cell,
+        params.k,
+        params.metric,
+        among=among,
+        on_progress=task.progress,
+        cancelled=task.cancelled,
+    )
+    scored = zip(hits.scores.tolist(), engine.rows(hits.numbers), strict=True)
+    return shapes.Similar(
+        id=engine.ids([number])[0],
+        site=cell.site,
+        layer=cell.layer,
+        pos=cell.position,
+        metric=params.metric,
+        compared=hits.compared,
+        absent=hits.absent,
+        hits=[shapes.Hit(score=score, row=row) for score, row in scored],
     )
 
 

@@ -12,6 +12,7 @@ from tensorshark.forensics.filter.display import Check
 from tensorshark.forensics.rpc import calls, jobs, shapes
 from tensorshark.forensics.rpc.calls import Server
 from tensorshark.forensics.rpc.lanes import Lane, Task
+from tensorshark.forensics.stats import Stats
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,41 @@ TABLE = (
             _MANY: _MANY,
         },
         lane="run",
+    ),
+    Method(
+        "stats",
+        shapes.StatsParams,
+        Stats,
+        "Groups of traces compared: means and quantiles, effect sizes, AUROC, and how sure they are.",
+        calls.stats,
+        {"by": ["label.category"], "expressions": ["seq_len"], "pairs": False},
+        {
+            "by": ["label.category"],
+            "traces": 8,
+            "groups": [{"group": ["code"], "traces": 1, "prompts": 1}, _MANY],
+            "summaries": [{"expression": "seq_len", "group": ["code"], _MANY: _MANY}, _MANY],
+            "contrasts": [],
+            _MANY: _MANY,
+        },
+        lane="scan",
+    ),
+    Method(
+        "similar",
+        shapes.SimilarParams,
+        shapes.Similar,
+        "Query by example: the traces whose vectors at one site, layer and token are closest to one trace's.",
+        calls.similar,
+        {"id": "#2", "layer": 3, "k": 1},
+        {
+            "site": "resid_post",
+            "layer": 3,
+            "pos": "-1",
+            "compared": 7,
+            "absent": 0,
+            "hits": [{"score": _MANY, "row": _MANY}],
+            _MANY: _MANY,
+        },
+        lane="scan",
     ),
     Method(
         "follow",

@@ -139,6 +139,33 @@ def test_run_is_what_run_prints(client: Client, example: Capture, capsys: pytest
     assert client.ask("run", {"analyzer": "norms", "filter": "seq_len > 999"})["traces"] == 0
 
 
+def test_stats_are_what_stats_prints(
+    client: Client, example: Capture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--by", "label.category", "-e", "resid_post.norm#2[-1]", "-e", "seq_len", "--pairs"]
+    assert main(["stats", str(example.path), *words, "-T", "json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    params = {"by": ["label.category"], "expressions": ["resid_post.norm#2[-1]", "seq_len"], "pairs": True}
+    answer = client.ask("stats", params)
+    assert answer["summaries"] == printed["summaries"] and answer["contrasts"] == printed["contrasts"]
+    assert client.refuse("stats", {"quantiles": [2]})["code"] == -32002
+
+
+def test_similar_is_what_similar_prints(
+    client: Client, example: Capture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for metric in ("cos", "l2"):
+        words = ["-k", "3", "--layer", "2", "--metric", metric, "-Y", "seq_len > 7", "-T", "json"]
+        assert main(["similar", str(example.path), "#4", *words]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        params = {"id": "#4", "k": 3, "layer": 2, "metric": metric, "filter": "seq_len > 7"}
+        answer = client.ask("similar", params)
+        assert [(hit["score"], hit["row"]["id"]) for hit in answer["hits"]] == [
+            (hit["score"], hit["id"]) for hit in printed["hits"]
+        ]
+        assert answer["id"] == example.ids()[3]
+
+
 def test_status(client: Client, example: Capture) -> None:
     answer = client.ask("status")
     assert (answer["uuid"], answer["traces"], answer["behind"]) == (example.uuid, 8, False)

@@ -77,7 +77,8 @@ def doze(seconds: float = 60, **options: Any) -> dict[str, Any]:
 
 
 def test_it_ends_with_its_input(example: Capture) -> None:
-    lines = b'{"jsonrpc":"2.0","id":1,"method":"status"}\n\n  \n{"jsonrpc":"2.0","id":2,"method":"check","params":[""]}'
+    lines = b'{"jsonrpc":"2.0","id":1,"method":"status"}\n\n  \n'
+    lines += b'{"jsonrpc":"2.0","id":2,"method":"check","params":[""]}'
     done = subprocess.run(
         [sys.executable, "-P", "-c", START, "serve", str(example.path), "--stdio"],
         input=lines,

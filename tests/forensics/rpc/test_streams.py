@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -44,7 +45,7 @@ def test_lines_are_the_same_however_they_come(data: bytes, cuts: list[int]) -> N
     lines = Lines(5)
     found: list[bytes | None] = []
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    for start, stop in zip(places, places[1:], strict=False):
+    for start, stop in pairwise(places):
         found += lines.feed(data[start:stop])
     found += lines.end()
     whole = data.split(b"\n")

@@ -55,6 +55,10 @@ SHOWN = {
         "resid_post.norm#[1-29][-1] - resid_post.norm#[0-28][-1] > 100",
         "seq_len % 2 == 1",
     ),
+    "similar": (
+        'similar_to("#7", resid_post, 12, -1) > 0.9',
+        'similar_to("#7", resid_post#12[prompt[-1]]) > 0.9 and label.category != "injection"',
+    ),
     "operators": (
         "40 < seq_len <= 80",
         "time in {2026-08-01..2026-08-07}",

@@ -149,7 +149,6 @@ PLANNED = frozenset(
         "norm",
         "rank",
         "entropy",
-        "similar_to",
         "string",
     )
 )

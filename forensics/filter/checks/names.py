@@ -114,6 +114,10 @@ class Names:
 
     def applied(self, node: tree.Call) -> Value:
         """A function of a field."""
+        if node.name == "similar_to":
+            from tensorshark.forensics.filter.checks.similar import similar_to
+
+            return similar_to(self, node)
         function = FUNCTIONS.get(node.name)
         if function is None:
             raise self.no_function(node)

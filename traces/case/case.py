@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -122,6 +122,17 @@ class Case:
         """Ids of the traces with a note, on themselves or in them."""
         with self._lock:
             return set(self._now.notes)
+
+    def texts(self, kind: Literal["tag", "note"]) -> dict[str, set[str]]:
+        """Every tag, or the text of every note -> ids of the traces with it, on themselves or in them."""
+        with self._lock:
+            if kind == "tag":
+                return {name: self._now.tags.traces(name) for name in self._now.tags.names()}
+            found: dict[str, set[str]] = {}
+            for trace, notes in self._now.notes.items():
+                for event in notes.values():
+                    found.setdefault(event.text, set()).add(trace)
+            return found
 
     @property
     def macros(self) -> dict[str, Saved]:

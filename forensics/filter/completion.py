@@ -1,60 +1,47 @@
-"""What may come next while a filter is typed: fields, values, operators, functions, spans.
+"""What may come next while a filter is typed: fields, values, operators, functions, spans, macros, history.
 
-The parser itself says which kinds of word fit at the caret; the tables say which words of that kind there
-are.
+The parser itself says which kinds of word fit at the caret; `offers` says which words of that kind there are.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from tensorshark.forensics.filter.fields import SELECTORS, SEVERITIES, FieldInfo, Type, fields, find, quote
-from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
-from tensorshark.traces.errors import TensorsharkError
+from tensorshark.forensics.filter.answers.context import Context
+from tensorshark.forensics.filter.fields import FieldInfo, Type, find
+from tensorshark.forensics.filter.functions import FUNCTIONS
+from tensorshark.forensics.filter.offers import Kind, Offer, Offers
 
 if TYPE_CHECKING:
     from tensorshark.traces.index import Index
 
-Kind = Literal["field", "value", "operator", "function", "keyword", "span"]
-
-FEW = 5
-"""Completions below which parts of names are looked for too."""
-MOST = 50
+MOST = 100
 """Completions at a time."""
-
-OPERATORS: dict[Type, tuple[str, ...]] = {
-    "text": ("==", "!=", "contains", "matches", "in"),
-    "number": (">", "<", ">=", "<=", "==", "!=", "in"),
-    "time": (">=", "<", "==", "in"),
-    "severity": (">=", "==", "in"),
-    "truth": (),
-    "tensor": (),
-}
-"""Type -> the operators that make sense behind a value of it, the likely ones first."""
-
-_TAIL = 600
-"""Characters before the caret in which the word, the field and the operator there are looked for: searching
-takes time in the square of them."""
+MOST_HISTORY = 8
+"""Of them, filters typed before."""
+FEW = 5
+"""Completions below which parts of names are looked for too, and then single letters of them."""
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*$")
 _LABEL = re.compile(r"(label\.(?:\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?))$", re.DOTALL)
-_QUOTED = re.compile(r"r?[\"']")
+_NUMBER = re.compile(r"(?<![\w.#:\[$-])-?[0-9]+(?:\.[0-9]+)?[A-Za-z]*$")
+_MACRO = re.compile(r"\$\{[A-Za-z0-9_]*$")
+_REFERENCE = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_.]*)?$")
+_QUOTED = re.compile(r"(?:\b[rt])?[\"']")
 _SUBJECT = re.compile(
     r"(?:(?P<function>[a-z]+)\(\s*)?"
     r"(?P<field>label\.\"(?:\\.|[^\"\\])*\"|[A-Za-z_][A-Za-z0-9_.]*)"
-    r"(?:[#:](?:-?[0-9]+|\[[^\]]*\]))*(?:\[[^\]]*\])?"  # its selections
+    r"(?:[#:](?:-?[0-9]+|[a-z][A-Za-z0-9_]*|\[[^\]]*\]))*(?:\[[^\]]*\])?"  # its selections
     r"\s*\)?\s*"
     r"(?P<operator>===?|!==?|<=?|>=?|~|contains|matches|eq|ne|lt|le|gt|ge|(?:not\s+)?in\s*\{[^}]*)?\s*$"
 )
-_COMPUTED = re.compile(r"[-+*/%].*[0-9)]\s*(?P<operator>===?|!==?|<=?|>=?|eq|ne|lt|le|gt|ge)\s*$", re.DOTALL)
-_SPAN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
-_LANGUAGE = {"and": "both", "or": "either, or both", "xor": "one of them", "not": "the contrary"}
-_QUANTIFIERS = {"any(": "one value is enough", "all(": "every value has to"}
+_BINDER = re.compile(r"\b(?:any|all)\s*\(\s*([a-z]\w*(?:\s*,\s*[a-z]\w*)*)\s*:(?!\s*[-0-9\[])")
+_SELECTOR = re.compile(r"(?P<field>[A-Za-z_][A-Za-z0-9_.]*)(?:[#:](?:-?[0-9]+|[a-z]\w*|\[[^\]]*\]))*[#:\[]$")
+_CALL = re.compile(r"\b([a-z_]+)\($")
 
 
 class Completion(msgspec.Struct, frozen=True):
@@ -71,129 +58,174 @@ class Completion(msgspec.Struct, frozen=True):
     """A few words about it; safe to show."""
 
 
-def complete(text: str, position: int, index: Index | None = None) -> list[Completion]:
-    """Ways on at the caret, likely ones first; with an index, labels, values and spans of that capture."""
-    from tensorshark.forensics.filter.syntax.parser import MAX_TEXT, expected
+class _Caret(NamedTuple):
+    """What stands before the caret."""
 
-    if len(text) > MAX_TEXT:
-        return []
+    ahead: str
+    """Before the word that is being typed."""
+    typed: str
+    """That word."""
+    shape: str
+    """What it looks like: `word`, `label`, `number`, `macro`, `reference`, `quote` or nothing."""
+
+
+def complete(
+    text: str,
+    position: int,
+    index: Index | None = None,
+    context: Context | None = None,
+    history: Sequence[str] = (),
+) -> list[Completion]:
+    """Ways on at the caret, likely ones first; with an index, labels, values and spans of that capture.
+
+    `context` has the macros, the case and the selected trace; `history` are filters applied before, the
+    most recent first.
+    """
     before = text[: max(0, position)]
-    quote_at = _open_quote(before)
-    word = _LABEL.search(before) or (
-        None if quote_at is not None else _WORD.search(before, max(0, len(before) - _TAIL))
-    )
-    start = (
-        quote_at
-        if quote_at is not None and not _LABEL.search(before)
-        else (word.start() if word else len(before))
-    )
-    typed, ahead = before[start:], before[:start]
-    found = list(_offers(ahead, typed, expected(ahead), index))
-    stop = min(len(text), len(before))
+    caret = _caret(before)
+    start, stop = len(caret.ahead), len(before)
+    offers = list(_offers(caret, Offers(index, context or Context())))
     fitting = [
-        Completion(offer, start, stop, kind, detail)
-        for offer, kind, detail in found
-        if offer.startswith(typed) and offer != typed
+        Completion(offer.text, start, stop, offer.kind, offer.detail) for offer in _fitting(caret, offers)
     ]
-    if len(fitting) < FEW and len(typed) >= 2 and quote_at is None:
-        fitting += [
-            Completion(offer, start, stop, kind, detail)
-            for offer, kind, detail in found
-            if kind in ("field", "function") and typed.lower() in offer[1:].lower()
+    said = [] if position < len(text) else list(_said_before(before, history))
+    return [*fitting, *said][:MOST] if before.strip() else [*said, *fitting][:MOST]
+
+
+def _caret(before: str) -> _Caret:
+    quote = _open_quote(before)
+    for shape, pattern in (("macro", _MACRO), ("label", _LABEL)):
+        if match := pattern.search(before):
+            return _Caret(before[: match.start()], match[0], shape)
+    if quote is not None:
+        return _Caret(before[:quote], before[quote:], "quote")
+    for shape, pattern in (("reference", _REFERENCE), ("word", _WORD), ("number", _NUMBER)):
+        if match := pattern.search(before):
+            return _Caret(before[: match.start()], match[0], shape)
+    return _Caret(before, "", "")
+
+
+def _fitting(caret: _Caret, offers: list[Offer]) -> list[Offer]:
+    """Those that go on as typed; where few do, also those with it in them; where none, with its letters."""
+    typed = caret.typed
+    found = [offer for offer in offers if offer.text.startswith(typed) and offer.text != typed]
+    if len(typed) < 2 or caret.shape not in ("word", "reference"):
+        return found
+    named = [offer for offer in offers if offer.kind in ("field", "function")]
+    low = typed.lower().lstrip("$")
+    if len(found) < FEW:
+        found += [each for each in named if low in each.text[1:].lower() and each not in found]
+    if not found:
+        letters = re.compile(".*?".join(map(re.escape, low)), re.DOTALL)
+        spread = [
+            (match.end() - match.start(), each) for each in named if (match := letters.search(each.text))
         ]
-    return fitting[:MOST]
+        found = [each for _, each in sorted(spread, key=lambda pair: pair[0])[:FEW]]
+    return found
 
 
-Offer = tuple[str, Kind, str]
+def _said_before(before: str, history: Sequence[str]) -> Iterator[Completion]:
+    """Filters of the history that begin with the line, or that have it in them."""
+    line = before.strip()
+    begin = [text for text in dict.fromkeys(history) if text.startswith(before) and text.strip() != line]
+    within = [text for text in dict.fromkeys(history) if len(line) > 1 and line in text and text not in begin]
+    for text in [*begin, *(each for each in within if each.strip() != line)][:MOST_HISTORY]:
+        yield Completion(text, 0, len(before), "history", "typed before")
 
 
-def _offers(ahead: str, typed: str, accepts: set[str], index: Index | None) -> Iterator[Offer]:
+def _offers(caret: _Caret, offers: Offers) -> Iterable[Offer]:
     """Everything that may stand after `ahead`."""
+    from tensorshark.forensics.filter.syntax.parser import expected
+
+    if caret.shape == "macro":
+        return offers.macros()
+    ahead = caret.ahead
+    if caret.shape == "reference":
+        return (*offers.references(), *offers.macros())
+    if selector := _SELECTOR.search(ahead):
+        return _selections(selector, ahead, offers)
+    return _words(caret, expected(ahead), offers)
+
+
+def _words(caret: _Caret, accepts: set[str], offers: Offers) -> Iterator[Offer]:
+    """What the grammar has room for: an operand, an operator, a word between comparisons."""
+    ahead = caret.ahead
     subject, type, operator = _subject(ahead)
     apart = ahead[-1:].isspace() or ahead.endswith(")")
     if "STRING" in accepts and operator:
         if subject and type == subject.type:
-            yield from _values(subject, operator, typed, index)
-        if type == "number" and "{" not in operator:
-            yield from _operands(typed, index, "number")
+            yield from offers.values(subject, operator, caret.typed)
+        if type == "number":
+            yield from offers.units(caret.typed, "{" in operator)
+            if "{" not in operator:
+                yield from offers.operands("number")
     elif "STRING" in accepts:
-        yield from _operands(typed, index, None)
-        yield from ((text, "keyword", detail) for text, detail in _QUANTIFIERS.items())
+        yield from offers.named_arguments(_open_call(ahead))
+        yield from offers.operands(None)
+        yield from offers.quantifiers()
         if "NOT" in accepts:
-            yield from ((f"{name}(", "function", help) for name, help in PREDICATES.items())
-            yield "not ", "keyword", _LANGUAGE["not"]
+            yield from offers.predicates()
     if "CONTAINS" in accepts and type and not operator and apart:
-        yield from ((f"{text} ", "operator", f"of {type}") for text in OPERATORS[type])
+        yield from offers.operators(type)
     if "AND" in accepts and apart:
-        yield from ((f"{text} ", "keyword", _LANGUAGE[text]) for text in ("and", "or"))
-    if "_COLON" in accepts and ahead.endswith("["):
-        yield from ((f"{name}]", "span", "tokens of this span") for name in _spans(index))
+        yield from offers.connectives()
     if "_LBRACE" in accepts:
-        yield "{", "operator", "a set: {1, 3..5}"
+        yield Offer("{", "operator", "a set: {1, 3..5}")
 
 
-def _operands(typed: str, index: Index | None, type: Type | None) -> Iterator[Offer]:
-    """Fields and functions, of one type or of all."""
-    for info in fields(index):
-        if type in (None, info.type):
-            name = info.name.removesuffix("*")
-            axes = "".join(f" {SELECTORS[axis]}{axis}{']' * (axis == 'pos')}" for axis in info.axes)
-            have = f"{info.traces:,} traces" if info.traces is not None else info.help
-            yield name, "field", "; ".join(filter(None, (info.type + axes, info.unit, have)))
-    for name, function in FUNCTIONS.items():
-        if type in (None, function.gives):
-            yield f"{name}(", "function", function.help
+def _selections(selector: re.Match[str], ahead: str, offers: Offers) -> Iterator[Offer]:
+    """What may stand behind `#`, `:` and `[` of a field."""
+    info = find(selector["field"])
+    axis = {"#": "layer", ":": "head", "[": "pos"}[ahead[-1]]
+    bracket = ahead.endswith(("#[", ":["))
+    if info is None or axis not in info.axes or bracket:
+        return
+    close = "]" if axis == "pos" else ""
+    for name in _variables(ahead):
+        yield Offer(
+            f"{name}{close}", "variable", f"every {axis if axis != 'pos' else 'token'}, the same in all of it"
+        )
+    if axis == "layer":
+        yield Offer("-1", "value", "the last layer")
+    elif axis == "pos":
+        yield Offer("-1]", "value", "the last token")
+        yield from offers.spans()
 
 
-def _values(subject: FieldInfo, operator: str, typed: str, index: Index | None) -> Iterator[Offer]:
-    """Constants that the field is known to have."""
-    if subject.type == "severity":
-        yield from ((name, "value", "") for name in SEVERITIES)
-    elif subject.type == "truth":
-        yield from ((name, "value", "") for name in ("true", "false"))
-    elif subject.type == "text" and index is not None and operator not in ("matches", "~"):
-        for value, count in _known(subject, typed.lstrip("\"'"), index):
-            yield quote(value), "value", f"{count:,} traces" if count else subject.name
-
-
-def _known(subject: FieldInfo, begun: str, index: Index) -> list[tuple[str, int]]:
-    """(value, traces) of a field with few values; of labels, only those that begin like this."""
-    if subject.kind == "label":
-        query = """SELECT value, count FROM label_keys
-                   WHERE key = ? AND value >= ? AND value < ? ORDER BY value LIMIT ?"""
-        return index.query(query, (subject.key, begun, begun + "\U0010ffff", MOST))
-    if subject.kind == "expert":
-        query = "SELECT code, count(*) FROM experts GROUP BY code ORDER BY code LIMIT ?"
-        return index.query(query, (MOST,))
-    if subject.name == "model":
-        return [(name, 0) for name in sorted(index.capture.models())]
+def _variables(ahead: str) -> list[str]:
+    """Variables of the `any(l, p: …)` that the caret is in."""
+    for match in reversed(list(_BINDER.finditer(ahead))):
+        if _depth(ahead[match.end() :]) >= 0:
+            return [name.strip() for name in match[1].split(",")]
     return []
 
 
-_span_names: dict[tuple[str, int], list[str]] = {}
-"""(uuid of a capture, traces looked at) -> names of their spans."""
+def _depth(text: str) -> int:
+    """How many parentheses are open at the end, or the least that were where one more was closed."""
+    depth = least = 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        least = min(least, depth)
+    return depth if least == 0 else least
 
 
-def _spans(index: Index | None) -> list[str]:
-    """Names of spans: those that captures usually have, and those of the first traces."""
-    looked = min(len(index), 4) if index is not None else 0
-    key = (index.capture.uuid if index is not None else "", looked)
-    if key not in _span_names:
-        names = {"prompt", "response"}
-        for number in range(1, looked + 1):
-            with suppress(TensorsharkError):
-                assert index is not None
-                names |= set(index.trace(number).spans)
-        _span_names[key] = [name for name in sorted(names) if _SPAN.fullmatch(name)]
-    return _span_names[key]
+def _open_call(ahead: str) -> str:
+    """Name of the function whose second or later argument the caret is at."""
+    depth, comma = 0, False
+    for at in range(len(ahead) - 1, -1, -1):
+        character = ahead[at]
+        depth += (character in ")]}") - (character in "([{")
+        comma = comma or (character == "," and depth == 0)
+        if depth < 0:
+            call = _CALL.search(ahead, 0, at + 1)
+            return call[1] if call and comma and character == "(" else ""
+    return ""
 
 
 def _subject(ahead: str) -> tuple[FieldInfo | None, Type | None, str]:
     """The last field before the caret, the type of what is compared, and the operator behind it."""
-    match = _SUBJECT.search(ahead, max(0, len(ahead) - _TAIL))
+    match = _SUBJECT.search(ahead)
     info = find(match["field"]) if match else None
-    if computed := _COMPUTED.search(ahead):
-        return None, "number", computed["operator"]
     if match is None or info is None:
         return None, None, ""
     function = FUNCTIONS.get(match["function"] or "")

@@ -43,6 +43,8 @@ _CONTAINING = {
 }
 _BETWEEN = "row BETWEEN ? AND ?"
 _TRIGRAM = 3
+_PHRASE = 64
+"""Characters that are looked up among the trigrams: thousands, of one letter, would take it minutes."""
 _LABELS = msgspec.json.Decoder(dict[str, str])
 
 
@@ -237,7 +239,7 @@ class Index:
         """
         sql, parameters = _CONTAINING[field], [part]
         if len(part) >= _TRIGRAM and self._keeper.generation.trigrams:
-            phrase = rows.without_nul(part).replace('"', '""')
+            phrase = rows.without_nul(part[:_PHRASE]).replace('"', '""')  # the rest is looked at in the rows
             sql += " AND row IN (SELECT rowid FROM trigrams WHERE trigrams MATCH ?)"
             parameters.append(f'"{phrase}"')
         found = self.query(sql + " ORDER BY row", parameters)

@@ -63,12 +63,14 @@ class Pair(msgspec.Struct, frozen=True):
     @property
     def axes(self) -> tuple[str, ...]:
         """Those along which cells are left."""
-        return tuple(axis for axis in AXES if axis in (*self.left.axes, *self.right.axes))
+        either = {*self.left.axes, *self.right.axes}  # asked once: three times would be 3^depth
+        return tuple(axis for axis in AXES if axis in either)
 
     @property
     def bound(self) -> tuple[str, ...]:
         """Those along which a variable runs."""
-        return tuple(axis for axis in AXES if axis in (*self.left.bound, *self.right.bound))
+        either = {*self.left.bound, *self.right.bound}  # asked once: three times would be 3^depth
+        return tuple(axis for axis in AXES if axis in either)
 
     @property
     def torn(self) -> frozenset[str]:
@@ -81,7 +83,7 @@ class Pair(msgspec.Struct, frozen=True):
     @property
     def tier(self) -> Tier:
         """Positions meet trace by trace: one has more tokens than another."""
-        if POS in self.left.axes and POS in self.right.axes:
+        if all(POS in (*side.axes, *side.bound) for side in (self.left, self.right)):
             return Tier.TRACE
         return max(self.left.tier, self.right.tier)
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tensorshark.forensics.filter import Check, Completion, Cost
     from tensorshark.forensics.filter.answers.answer import OnFound
     from tensorshark.forensics.filter.answers.context import Context
+    from tensorshark.forensics.filter.answers.plan import Plan
+    from tensorshark.forensics.filter.answers.why import ClauseCount, Why
     from tensorshark.forensics.filter.fields import FieldInfo
     from tensorshark.forensics.similar import Hits, Metric
     from tensorshark.forensics.slices import Slice
@@ -100,6 +102,27 @@ class Engine:
                 on_found(arranged(numbers), done, total)
 
         return arranged(parse(text, context.macros).select(self.index, cancelled, context, found))
+
+    def why(self, text: str, numbers: Sequence[int] | Numbers) -> list[list[Why]]:
+        """For each of these traces, which a filter matches, what made it so. Raises FilterError."""
+        from tensorshark.forensics.filter import parse
+
+        context = self.context()
+        return parse(text, context.macros).why(self.index, numbers, context)
+
+    def explain(self, text: str) -> Plan:
+        """How a filter will be answered, and what that takes. Raises FilterError."""
+        from tensorshark.forensics.filter import parse
+
+        context = self.context()
+        return parse(text, context.macros).explain(self.index, context)
+
+    def clause_counts(self, text: str, cancelled: Callable[[], bool] | None = None) -> list[ClauseCount]:
+        """How many traces satisfy each clause of a filter alone. Raises FilterError or Cancelled."""
+        from tensorshark.forensics.filter import parse
+
+        context = self.context()
+        return parse(text, context.macros).counts(self.index, context, cancelled)
 
     def context(self, selected: int = 0) -> Context:
         """What filters may ask that is not in the capture: macros, the case, and the trace of this number."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 from tensorshark.forensics.filter.answers.answer import OnFound, answer
 from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.answers.costs import Cost, estimate, label_count, with_inner
-from tensorshark.forensics.filter.answers.predicates import Predicate
+from tensorshark.forensics.filter.answers.predicates import Leaf, Predicate
 from tensorshark.forensics.filter.syntax.macros import expand
 from tensorshark.forensics.filter.values.batch import TraceBatch, TraceLike
 from tensorshark.forensics.filter.values.cells import Signal
@@ -22,6 +22,8 @@ from tensorshark.forensics.filter.values.stored import Label
 from tensorshark.traces.errors import FilterError
 
 if TYPE_CHECKING:
+    from tensorshark.forensics.filter.answers.plan import Plan
+    from tensorshark.forensics.filter.answers.why import ClauseCount, Why
     from tensorshark.traces.index import Index
     from tensorshark.traces.store import Capture
 
@@ -55,6 +57,8 @@ class Filter(msgspec.Struct, frozen=True):
     """Column, length and reason of the first thing that works and is not advised."""
     needs_index: tuple[Need, ...] = ()
     """What in it cannot be answered from one trace alone; empty when `holds` can answer."""
+    clauses: tuple[tuple[Leaf, str], ...] = ()
+    """Its comparisons, each once, as they were typed; those of a macro as they stand in its text."""
 
     def __str__(self) -> str:
         return self.words()
@@ -93,6 +97,31 @@ class Filter(msgspec.Struct, frozen=True):
         if self.predicate is None:
             return True
         return bool(self.predicate.truth(TraceBatch(trace, Context())).any())
+
+    def why(
+        self, index: Index, numbers: Sequence[int] | Numbers, context: Context | None = None
+    ) -> list[list[Why]]:
+        """For each of these traces, which match, the clauses that made it so, with the cells that did."""
+        from tensorshark.forensics.filter.answers.why import why
+
+        if self.predicate is None:
+            return [[] for _ in numbers]
+        wanted = np.asarray(numbers, dtype=np.int64)
+        return why(self.predicate, self.clauses, Reader(index, None, context), wanted)
+
+    def counts(
+        self, index: Index, context: Context | None = None, cancelled: Cancel = None
+    ) -> list[ClauseCount]:
+        """How many traces satisfy each clause alone. Raises Cancelled."""
+        from tensorshark.forensics.filter.answers.why import counts
+
+        return counts(self.clauses, Reader(index, cancelled, context))
+
+    def explain(self, index: Index, context: Context | None = None) -> Plan:
+        """How it will be answered, in which order, and what that takes; takes no look at the traces."""
+        from tensorshark.forensics.filter.answers.plan import plan
+
+        return plan(self.predicate, self.clauses, Reader(index, None, context), self.words())
 
     def cost(self, index: Index) -> Cost:
         """What `select` would take, at most; takes no look at the traces themselves."""
@@ -144,7 +173,9 @@ def _parse(text: str) -> Filter:
     if checker.complaint.old is not None:
         place, reason = checker.complaint.old
         old = (place.start, place.stop - place.start, reason)
-    return Filter(text, predicate, old, tuple(beyond))
+    typed = {leaf: text[place.start : place.stop] for leaf, place in checker.clauses.items()}
+    clauses = tuple((leaf, typed[leaf]) for leaf in dict.fromkeys(predicate.leaves()) if leaf in typed)
+    return Filter(text, predicate, old, tuple(beyond), clauses)
 
 
 def check(text: str, index: Index | None = None, macros: Mapping[str, str] = MappingProxyType({})) -> Check:

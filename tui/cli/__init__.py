@@ -30,6 +30,7 @@ COMMANDS = {
     "read": "list traces, filtered, as a table, fields, JSON or CSV",
     "similar": "the traces whose activations are closest to one trace's",
     "info": "what is in a capture: models, labels, sites, sizes, integrity",
+    "filter": "what a filter means, whether it can be read, how it will be answered",
     "fields": "every field that filters and columns can use",
     "stats": "compare groups of traces: means, effect sizes, AUROC, and how sure they are",
     "run": "run an analyzer over traces",

@@ -23,7 +23,8 @@ _SECONDS_PER_TRACE = 0.5e-3
 """To open a trace and check its manifest, there."""
 _BYTES_PER_SECOND = 250e6
 """To read statistics and check their hash, there."""
-_MANIFEST_BYTES = 8192
+MANIFEST_BYTES = 8192
+"""About the size of a manifest."""
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -59,12 +60,12 @@ def estimate(predicate: Predicate, index: Index) -> Cost:
     looking = [leaf for leaf in leaves if leaf.tier is Tier.ROWS]
     if not opening and not looking:
         return Cost(True, 0, 0)
-    traces = _at_most(predicate, index, len(index))
+    traces = at_most(predicate, index, len(index))
     rows = traces * len(looking)
     if not opening:
         return Cost(True, 0, 0, rows)
     reads_stats = any(isinstance(value, Signal) for leaf in opening for value in with_inner(leaf.values))
-    each = _MANIFEST_BYTES + (_stats_bytes(index) if reads_stats else 0)
+    each = MANIFEST_BYTES + (stats_bytes(index) if reads_stats else 0)
     return Cost(False, traces, traces * each, rows)
 
 
@@ -75,12 +76,12 @@ def with_inner(values: Sequence[Value]) -> Iterator[Value]:
         yield from with_inner(value.parts)
 
 
-def _at_most(predicate: Predicate, index: Index, count: int) -> int:
+def at_most(predicate: Predicate, index: Index, count: int) -> int:
     """How many traces can possibly be in question: label counts are known without looking."""
     if isinstance(predicate, Both):
-        return min(_at_most(part, index, count) for part in predicate.parts)
+        return min(at_most(part, index, count) for part in predicate.parts)
     if isinstance(predicate, Either):
-        return min(count, sum(_at_most(part, index, count) for part in predicate.parts))
+        return min(count, sum(at_most(part, index, count) for part in predicate.parts))
     counted = label_count(predicate, index)
     return count if counted is None else counted
 
@@ -99,7 +100,7 @@ def label_count(predicate: Predicate, index: Index) -> int | None:
 _stats_sizes: dict[str, int] = {}
 
 
-def _stats_bytes(index: Index) -> int:
+def stats_bytes(index: Index) -> int:
     """Size of a trace's statistics, by the first trace of the capture that can be read."""
     uuid = index.capture.uuid
     if uuid not in _stats_sizes:

@@ -10,6 +10,7 @@ from tensorshark.forensics.filter.answers.predicates import (
     Comparison,
     Either,
     Exclusive,
+    Leaf,
     Not,
     Paired,
     Predicate,
@@ -38,9 +39,17 @@ class Checker:
         self.error = self.complaint.error
         self.names = Names(self.complaint)
         self.constants = Constants(self.complaint)
+        self.clauses: dict[Leaf, tree.Place] = {}
+        """Every comparison, and where it first stands."""
 
     def predicate(self, node: tree.Expression) -> Predicate:
         """What `node` asks of a trace. Raises FilterError."""
+        found = self._predicate(node)
+        if isinstance(found, Leaf):
+            self.clauses.setdefault(found, node.place)
+        return found
+
+    def _predicate(self, node: tree.Expression) -> Predicate:
         match node:
             case tree.Either():
                 return Either(tuple(self.predicate(part) for part in node.parts))
@@ -63,7 +72,7 @@ class Checker:
             case tree.Quantified(value=tree.Compared() | tree.Within() as inner):
                 # `all(f < 3)` is `all(f) < 3`.
                 left = tree.Quantified(inner.left.place, node.quantifier, inner.left)
-                return self.predicate(msgspec.structs.replace(inner, left=left))
+                return self._predicate(msgspec.structs.replace(inner, left=left))
             case tree.Quantified():
                 raise self.error(f"{node.quantifier}(…) needs a comparison behind it", node.place)
             case _ if isinstance(node, LITERALS):

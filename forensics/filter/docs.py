@@ -25,7 +25,6 @@ LATER = (
     "any(l, p: resid_post.norm#l[p] > 900 && attn.entropy#l[p] < 0.2)",
     "cos(resid_post#12[-1], $resid_post#12[-1]) > 0.9",
     "mark.suspect and not has(label.reviewed)",
-    "resid_post.norm#12[-1] > 3sigma",
     'token[-1] == t" Paris"',
     "${loud(12)}",
 )
@@ -58,6 +57,11 @@ SHOWN = {
     "similar": (
         'similar_to("#7", resid_post, 12, -1) > 0.9',
         'similar_to("#7", resid_post#12[prompt[-1]]) > 0.9 and label.category != "injection"',
+    ),
+    "corpus": (
+        "resid_post.norm#12[-1] > 3sigma",
+        'zscore(next.p, over=label.category == "fact") in {2..3}',
+        "rank(next.p) <= 10",
     ),
     "operators": (
         "40 < seq_len <= 80",

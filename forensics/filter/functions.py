@@ -38,6 +38,8 @@ class Function(msgspec.Struct, frozen=True):
     """True when of one cell it makes that cell."""
     whole: bool = False
     """True when what it makes is a whole number."""
+    corpus: bool = False
+    """True when all traces have a say in it: `values.corpus` makes it, and `of` is not used."""
 
 
 def _present(cells: Array) -> Array:
@@ -89,6 +91,10 @@ def _number(name: str, help: str, example: str, words: str, of: Any, keeps_one: 
     return Function(name, "number", "number", True, help, example, words, of, keeps_one=keeps_one)
 
 
+def _corpus(name: str, help: str, example: str, words: str) -> Function:
+    return Function(name, "number", "number", False, help, example, words, lambda cells: cells, corpus=True)
+
+
 FUNCTIONS: dict[str, Function] = {
     function.name: function
     for function in (
@@ -131,6 +137,16 @@ FUNCTIONS: dict[str, Function] = {
             "upper", "text", "text", False, "the text in capitals", 'upper(label.category) == "CODE"',
             "upper-case", _each(str.upper, object),
         ),
+        _corpus(
+            "zscore",
+            "how many standard deviations above the mean of all traces, or of those of `over=FILTER`, per"
+            " layer and head, of one token",
+            'zscore(resid_post.norm#12[-1], over=label.split == "train") > 3', "z-score of",
+        ),
+        _corpus(
+            "rank", "the place among all traces, 1 for the largest; equal ones share the smaller number",
+            "rank(resid_post.norm#12[-1]) <= 10", "rank of",
+        ),
     )
 }  # fmt: skip
 """Name -> function."""
@@ -143,11 +159,9 @@ PLANNED = frozenset(
         "argmax",
         "argmin",
         "quantile",
-        "zscore",
         "cos",
         "dist",
         "norm",
-        "rank",
         "entropy",
         "string",
     )

@@ -15,6 +15,7 @@ from tensorshark.forensics.filter.answers.predicates import (
     Paired,
     Predicate,
 )
+from tensorshark.forensics.filter.checks import corpus
 from tensorshark.forensics.filter.checks.complaint import A_TYPE, LITERALS, Complaint
 from tensorshark.forensics.filter.checks.constants import Constants
 from tensorshark.forensics.filter.checks.names import Names
@@ -103,6 +104,8 @@ class Checker:
         if strict and quantifier:
             raise self.error(f"{node.relation} brings its own any or all", node.said)
         quantifier = quantifier or strict or ("all" if operator == "!=" else "any")
+        if corpus.in_sigmas(right):
+            value, right = corpus.compared(self.complaint, value, operator, right, left)
         if operator in _SEARCHES:
             return Comparison(value, self.constants.searched(value, operator, node.said, right), quantifier)
         if isinstance(right, LITERALS) or value.type in ("severity", "time"):
@@ -116,7 +119,8 @@ class Checker:
         value, quantifier = self.subject(node.left)
         if not node.items:
             raise self.error("an empty set holds nothing", node.set)
-        members = tuple(self.constants.member(value, item) for item in node.items)
+        value, items = corpus.within(self.complaint, value, node)
+        members = tuple(self.constants.member(value, item) for item in items)
         relation = OneOf(members, outside=node.negated)
         return Comparison(value, relation, quantifier or ("all" if node.negated else "any"))
 

@@ -90,8 +90,8 @@ class Constants:
         match node:
             case tree.Negative():
                 inner = self.folded(node.value)
-                if isinstance(inner, tree.Number) and not inner.unit:
-                    return tree.Number(node.place, -inner.value, "")
+                if isinstance(inner, tree.Number):
+                    return tree.Number(node.place, -inner.value, inner.unit)
             case tree.Arithmetic():
                 left, right = self.folded(node.left), self.folded(node.right)
                 if isinstance(left, tree.Number) and isinstance(right, tree.Number):
@@ -110,7 +110,9 @@ class Constants:
         """The constant that a literal stands for."""
         match node:
             case tree.Number() if node.unit:
-                raise self.later(f"quantities in {node.unit}", node.place)
+                far = f"{self.complaint.said(node)} is a distance from the mean"
+                reason = f"{far}; it is compared with <, <=, > or >="
+                raise self.error(reason, node.place)
             case tree.Text() if node.token:
                 raise self.later('token literals; write token == "…"', node.place)
             case tree.Number() | tree.Text() | tree.Truth():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tensorshark.forensics.filter import fields, functions
+from tensorshark.forensics.filter.checks import corpus
 from tensorshark.forensics.filter.checks.complaint import A_TYPE, CORRELATED, LITERALS, Complaint
 from tensorshark.forensics.filter.fields import AXES, HEAD, LAYER, POS, SELECTORS, FieldInfo
 from tensorshark.forensics.filter.functions import FUNCTIONS, PLANNED, PREDICATES
@@ -93,7 +94,7 @@ class Names:
         """One side of an operation."""
         if isinstance(node, tree.Number):
             if node.unit:
-                raise self.later(f"quantities in {node.unit}", node.place)
+                raise self.error(f"{node.unit} is a distance from the mean: f > 3{node.unit}", node.place)
             return Fixed(node.value)
         value = None if isinstance(node, LITERALS) else self.value(node)
         if value is not None and value.type in ("number", "tensor"):
@@ -121,6 +122,8 @@ class Names:
         function = FUNCTIONS.get(node.name)
         if function is None:
             raise self.no_function(node)
+        if function.corpus:
+            return corpus.applied(self, node)
         if len(node.arguments) != 1 or node.arguments[0].name:
             raise self.error(f"{node.name}(…) takes one value", node.place)
         argument = node.arguments[0].value

@@ -143,7 +143,8 @@ class _Builder:
         if unit not in UNITS and unit not in LATER_UNITS:
             known = ", ".join([*filter(None, UNITS), *LATER_UNITS])
             at = tree.Place(place.stop - len(unit), place.stop)
-            typing = at.stop == len(self.source) and any(name.startswith(unit) for name in (*UNITS, "e"))
+            begun = (*UNITS, *LATER_UNITS, "e")
+            typing = at.stop == len(self.source) and any(name.startswith(unit) for name in begun)
             raise self.error(f"{unit} is not a unit; there are {known}", at, incomplete=typing)
         scale = UNITS.get(unit, 1)
         if match["value"].isdigit() and len(match["value"]) <= 20:

@@ -85,12 +85,11 @@ from tensorshark.traces.errors import FilterError
         ("seq_len + 1", 0, 11, "this is a number; compare it with something"),
         ("len(expert.code) + token.id > 3", 0, 16, "several values without an axis cannot be paired"),
         ("len(seq_len + 1) > 3", 4, 11, "len(…) takes text, not a number"),
-        ("seq_len + 3sigma > 1", 10, 6, "not available yet: quantities in sigma"),
+        ("seq_len + 3sigma > 1", 10, 6, "sigma is a distance from the mean"),
         # later
         ("bos and any(l: resid_post.norm#l > 3)", 8, 29, "not available yet: any(l, p: …)"),
         ("cos(resid_post, $resid_post) > 0", 0, 3, "not available yet: cos(…)"),
         ("seq_len > $seq_len", 10, 8, "not available yet: $field"),
-        ("seq_len > 3sigma", 10, 6, "not available yet: quantities in sigma"),
         ('token == t"x"', 9, 4, "not available yet: token literals"),
         ("t:262", 0, 5, "not available yet: token literals"),
         ("${m}", 0, 4, "not available yet: macros"),

@@ -155,6 +155,11 @@ class Lanes:
         with self._changed:
             return list(self._tasks.values())
 
+    def wait(self, timeout_s: float) -> bool:
+        """True when everything is answered, at the latest after so long."""
+        with self._changed:
+            return self._changed.wait_for(self._done, timeout_s)
+
     def close(self, within_s: float) -> None:
         """Cancel everything, and wait so long for it to be answered."""
         deadline = time.monotonic() + within_s
@@ -167,6 +172,9 @@ class Lanes:
             self._changed.notify_all()
             while any(self._threads.values()) and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(left)
+
+    def _done(self) -> bool:
+        return not any(self._waiting.values()) and self._idle == self._threads
 
     def _remove(self, task: Task) -> Work | None:
         """Take it out of the queue that it waits in, if it does."""
@@ -190,6 +198,7 @@ class Lanes:
     def _next(self, lane: str) -> tuple[Task, Work] | None:
         with self._changed:
             self._idle[lane] += 1
+            self._changed.notify_all()
             while not self._waiting[lane] and not self._closed:
                 self._changed.wait()
             self._idle[lane] -= 1

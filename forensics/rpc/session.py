@@ -43,6 +43,8 @@ from tensorshark.traces.text import safe_text
 
 CATCH_UP_S = 0.25
 """How long the first request waits for the index; and between two words about its being made."""
+PATIENCE_S = 0.1
+"""Between two looks whether anybody still waits for the last answers."""
 POLL_S = 0.5
 """Between two looks at a capture that may still be written."""
 GRACE_S = 2.0
@@ -57,7 +59,15 @@ Narrate = Callable[[str], None]
 class Session:
     """One conversation over two file descriptors, which stay open. See docs/serve.md."""
 
-    def __init__(self, engine: Engine, source: int, sink: int, narrate: Narrate = lambda _: None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        source: int,
+        sink: int,
+        narrate: Narrate = lambda _: None,
+        *,
+        finish: bool = False,
+    ) -> None:
         self.engine = engine
         self.selections = Selections(engine)
         self.following = False
@@ -65,6 +75,8 @@ class Session:
         self._outlet = Outlet(sink, source)
         self._lanes = Lanes()
         self._narrate = narrate
+        self._finish = finish
+        """Whether what still runs when the input ends is waited for, and not cancelled."""
         self._ready = threading.Event()
         """Set once the index has every trace that was there when the session began, or cannot."""
         self._stopping = threading.Event()
@@ -81,6 +93,8 @@ class Session:
         try:
             for line in self._inlet.read():
                 self._take(line)
+            while self._finish and not self._signal and not self._lanes.wait(PATIENCE_S):
+                self._inlet.check()
         except Gone:
             gone = True
         self._stopping.set()

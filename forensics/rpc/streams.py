@@ -96,6 +96,11 @@ class Inlet:
                 return
             yield from self._lines.feed(data)
 
+    def check(self) -> None:
+        """Raises Gone when nobody reads our output any more."""
+        if dict(self._poll.poll(0)).get(self._sink, 0) & (select.POLLERR | select.POLLHUP):
+            raise Gone
+
     def close(self) -> None:
         """Of our own descriptors; idempotent it is not."""
         os.close(self._woken)

@@ -100,6 +100,26 @@ def test_what_runs_at_the_end_is_cancelled_and_answered(dozing: Client) -> None:
         assert dozing.answer(id)["error"]["code"] == protocol.CANCELLED
 
 
+def test_what_runs_at_the_end_can_be_waited_for(
+    example: Capture, serve: Start, plugin: dict[str, str]
+) -> None:
+    client = serve(example.path, "--stdio", "--finish", env=plugin)
+    ids = [
+        client.send("run", doze(0.3)),
+        client.send("run", doze(0)),
+        client.send("slice", {"id": "#1", "site": "resid_post"}),
+    ]
+    assert client.end() == 0
+    for id in ids:
+        assert "result" in client.answer(id)
+    again = serve(example.path, "--stdio", "--finish", env=plugin)
+    again.send("run", doze())
+    again.notified("progress")
+    again.stdin.close()
+    again.process.send_signal(signal.SIGTERM)
+    assert again.process.wait(10) == 128 + signal.SIGTERM, "an end is an end"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_end_it_cleanly(dozing: Client, number: signal.Signals) -> None:
     id = dozing.send("run", doze())

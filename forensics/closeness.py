@@ -13,12 +13,14 @@ Array = NDArray[np.generic]
 _SMALLEST = float(np.finfo(np.float64).tiny)
 
 
-def cosine(a: Array, b: Array) -> NDArray[np.float64]:
+def cosine(a: Array, b: Array, squares: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Cosine of the angle between vectors (..., d_model), in float64 from -1 to 1.
 
-    A vector and itself have exactly 1. NaN with a zero vector, and where a number is not finite.
+    A vector and itself have exactly 1. NaN with a zero vector, and where a number is not finite. `squares`
+    is `dots(a, a)`, where it is known.
     """
-    along, aa, bb = dots(a, b), dots(a, a), dots(b, b)
+    along, bb = dots(a, b), dots(b, b)
+    aa = dots(a, a) if squares is None else squares
     with np.errstate(all="ignore"):
         both = aa * bb  # the root of a square is exact
         apart = np.sqrt(aa) * np.sqrt(bb)

@@ -248,23 +248,22 @@ def dots(a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.float64]:
 
     Each is summed in the same order whatever stands beside it, so equal vectors give equal bits.
     """
-    shape = np.broadcast_shapes(a.shape, b.shape)
-    if math.prod(shape) <= _AT_ONCE or len(shape) == 1:
-        return _dots(a, b)
+    shape, same = np.broadcast_shapes(a.shape, b.shape), a is b
+    if math.prod(b.shape) < math.prod(shape):  # one vector for many is converted once
+        b = b.astype(np.float64)
     a, b = np.broadcast_to(a, shape), np.broadcast_to(b, shape)
-    axis = int(np.argmax(shape[:-1]))  # cut along the longest, so that the products stay in the processor
-    step = max(1, _AT_ONCE * shape[axis] // math.prod(shape))
+    axis = int(np.argmax(shape[:-1])) if len(shape) > 1 else 0
+    step = max(1, _AT_ONCE * shape[axis] // max(1, math.prod(shape))) if len(shape) > 1 else shape[0]
     out = np.empty(shape[:-1])
-    for start in range(0, shape[axis], step):
-        part = (slice(None),) * axis + (slice(start, start + step),)
-        out[part] = _dots(a[part], b[part])
-    return out
-
-
-def _dots(a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.float64]:
+    products = np.empty((*shape[:axis], min(step, shape[axis]), *shape[axis + 1 :]))  # stays in the processor
     with np.errstate(all="ignore"):
-        products = np.multiply(a, b, dtype=np.float64, order="C")
-        return np.asarray(products.sum(axis=-1), np.float64)
+        for start in range(0, shape[axis], max(1, step)):
+            part = (slice(None),) * axis + (slice(start, start + step),)
+            some = products[(slice(None),) * axis + (slice(0, min(step, shape[axis] - start)),)]
+            some[:] = a[part]
+            some *= some if same else b[part]
+            out[part[: len(shape) - 1]] = some.sum(axis=-1)
+    return out
 
 
 def _about(squares: bytes | memoryview, keys: bytes | memoryview, kinds: bytes | memoryview) -> int:

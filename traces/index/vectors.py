@@ -125,11 +125,26 @@ class Matrix:
         return out
 
     def at(self, numbers: Numbers) -> Floats:
-        """The vectors of these traces (trace, width), NaN where there is none. Raises as `values` does."""
+        """The vectors of these traces (trace, width), NaN where there is none; not to be written to.
+
+        Raises as `values` does.
+        """
         rows = self.places[np.asarray(numbers, np.int64) - 1]
+        if len(rows) and rows[0] >= 0 and (np.diff(rows) == 1).all():
+            return self._run(int(rows[0]), int(rows[-1]) + 1)
         out = np.full((len(rows), self.shelf.width), np.nan, np.float32)
         out[rows >= 0] = self.take(rows[rows >= 0])
         return out
+
+    def _run(self, start: int, stop: int) -> Floats:
+        """The vectors of rows that follow each other; of one block, as they are mapped."""
+        first, last = (np.searchsorted(self.starts, (start, stop - 1), side="right") - 1).tolist()
+        parts = [
+            self.values(block)[max(0, start - at) : stop - at]
+            for block in range(first, last + 1)
+            for at in (int(self.starts[block]),)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 @dataclass

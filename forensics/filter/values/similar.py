@@ -12,6 +12,7 @@ from tensorshark.forensics.filter.values.operands import Tier, Value
 from tensorshark.forensics.filter.values.reader import Reader
 from tensorshark.forensics.filter.values.selection import Quantity
 from tensorshark.forensics.filter.values.tensors import Site
+from tensorshark.forensics.filter.values.vectors import held
 from tensorshark.traces.errors import NotFoundError
 from tensorshark.traces.text import safe_text
 
@@ -46,7 +47,10 @@ class SimilarTo(Value, frozen=True):
         if row is None:  # a trace that is in no index
             return absent
         example = row.reader.once(("example", self), lambda: self._example(row.reader))
-        return cosine(vectors, example) if vectors.shape[-1] == len(example) else absent
+        if vectors.shape[-1] != len(example):
+            return absent
+        kept = held(row.reader, self.site.field.key, self.site.picks) if row is batch else None
+        return cosine(vectors, example, None if kept is None else kept.squares(row.numbers))
 
     def _example(self, reader: Reader) -> Array:
         """The vector (d_model,) of the named trace. Raises NotFoundError."""

@@ -71,6 +71,11 @@ class Held:
         self.lacks[numbers - 1] = False
         return found
 
+    def squares(self, numbers: Numbers) -> NDArray[np.float64]:
+        """`dots` of the vectors that `take` gave with themselves (trace,)."""
+        rows = self._matrix.places[numbers - 1]
+        return np.where(rows >= 0, self._matrix.squares[rows], np.nan)
+
     def offer(self, number: int, vector: NDArray[np.float32] | None) -> None:
         """Keep what was read of a trace; None: it has none."""
         if not self.lacks[number - 1]:

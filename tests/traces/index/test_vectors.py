@@ -50,7 +50,7 @@ def _all(index: Index, cell: Cell = CELL) -> Floats:
     """The same from the cache, which must be complete."""
     found = index.vectors(cell)
     assert found.extend()
-    return found.matrix().at(np.arange(1, len(index) + 1))
+    return found.matrix().at(np.arange(1, len(index) + 1)).copy()
 
 
 def _reads(found: Vectors, monkeypatch: pytest.MonkeyPatch) -> list[int]:

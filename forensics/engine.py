@@ -75,12 +75,14 @@ class Engine:
         descending: bool = False,
         cancelled: Callable[[], bool] | None = None,
         on_found: OnFound | None = None,
+        selected: int = 0,
     ) -> Numbers:
         """Numbers (from 1) of the traces that a filter matches, by a field expression or in capture order.
 
         Traces without a value for `sort` come last. A long scan calls `on_found` about every 100 ms with the
-        numbers found so far, in order, and with how many of how many traces it has been through. Raises
-        FilterError, or the filter's Cancelled once `cancelled` says True.
+        numbers found so far, in order, and with how many of how many traces it has been through. `selected`
+        is the number of the trace that `$field` speaks of. Raises FilterError, or the filter's Cancelled once
+        `cancelled` says True.
         """
         if not text.strip() and not sort.strip():
             numbers = np.arange(1, len(self.index) + 1, dtype=np.int64)
@@ -88,7 +90,7 @@ class Engine:
         from tensorshark.forensics.filter import parse, sort_key
         from tensorshark.forensics.filter.values.operands import Tier
 
-        context = self.context()
+        context = self.context(selected)
         key = sort_key(sort, context.macros) if sort.strip() else None
 
         def arranged(numbers: Numbers) -> Numbers:
@@ -103,25 +105,27 @@ class Engine:
 
         return arranged(parse(text, context.macros).select(self.index, cancelled, context, found))
 
-    def why(self, text: str, numbers: Sequence[int] | Numbers) -> list[list[Why]]:
+    def why(self, text: str, numbers: Sequence[int] | Numbers, selected: int = 0) -> list[list[Why]]:
         """For each of these traces, which a filter matches, what made it so. Raises FilterError."""
         from tensorshark.forensics.filter import parse
 
-        context = self.context()
+        context = self.context(selected)
         return parse(text, context.macros).why(self.index, numbers, context)
 
-    def explain(self, text: str) -> Plan:
+    def explain(self, text: str, selected: int = 0) -> Plan:
         """How a filter will be answered, and what that takes. Raises FilterError."""
         from tensorshark.forensics.filter import parse
 
-        context = self.context()
+        context = self.context(selected)
         return parse(text, context.macros).explain(self.index, context)
 
-    def clause_counts(self, text: str, cancelled: Callable[[], bool] | None = None) -> list[ClauseCount]:
+    def clause_counts(
+        self, text: str, cancelled: Callable[[], bool] | None = None, selected: int = 0
+    ) -> list[ClauseCount]:
         """How many traces satisfy each clause of a filter alone. Raises FilterError or Cancelled."""
         from tensorshark.forensics.filter import parse
 
-        context = self.context()
+        context = self.context(selected)
         return parse(text, context.macros).counts(self.index, context, cancelled)
 
     def context(self, selected: int = 0) -> Context:
@@ -138,7 +142,7 @@ class Engine:
         """Groups of traces compared. Raises FilterError, UsageError for too many groups, or Cancelled."""
         from tensorshark.forensics.stats import stats
 
-        return stats(self.index, asked, cancelled)
+        return stats(self.index, asked, cancelled, self.context())
 
     def rows(self, numbers: Sequence[int] | Numbers) -> list[TraceRow]:
         """What the list shows of these traces, in their order; numbers that are not there are left out."""
@@ -157,12 +161,16 @@ class Engine:
         return fields(self.index)
 
     def values(
-        self, text: str, numbers: Sequence[int] | Numbers, cancelled: Callable[[], bool] | None = None
+        self,
+        text: str,
+        numbers: Sequence[int] | Numbers,
+        cancelled: Callable[[], bool] | None = None,
+        selected: int = 0,
     ) -> list[Any]:
         """What a column of this field expression holds for these traces; None where absent. FilterError."""
         from tensorshark.forensics.filter import values
 
-        return values(text, self.index, numbers, cancelled)
+        return values(text, self.index, numbers, cancelled, self.context(selected))
 
     def ids(self, numbers: Sequence[int] | Numbers) -> list[str]:
         """Ids of these traces, in their order. Raises NotFoundError for a number that is not there."""

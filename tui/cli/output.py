@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
@@ -57,21 +57,47 @@ def table(
         yield line(row)
 
 
+class Writer:
+    """Prints lines in batches; the first is flushed at once. What waits is printed at the end of `with`."""
+
+    def __init__(self, file: TextIO | None = None) -> None:
+        self._out = sys.stdout if file is None else file
+        self._batch: list[str] = []
+        self.count = 0
+        """Lines so far."""
+
+    def write(self, lines: Iterable[str]) -> None:
+        """Print lines as they come."""
+        for line in lines:
+            self._batch.append(line)
+            self.count += 1
+            if self.count == 1:
+                self.flush()
+            elif len(self._batch) == BATCH:
+                self._print()
+
+    def flush(self) -> None:
+        """Print what waits, now."""
+        self._print()
+        self._out.flush()
+
+    def _print(self) -> None:
+        if self._batch:
+            self._out.write("\n".join(self._batch) + "\n")
+            self._batch.clear()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._print()
+
+
 def write(lines: Iterable[str], file: TextIO | None = None) -> int:
     """Print lines in batches; the first is flushed at once. Returns how many there were."""
-    out = sys.stdout if file is None else file
-    count, batch = 0, list[str]()
-    for line in lines:
-        batch.append(line)
-        count += 1
-        if count == 1 or len(batch) == BATCH:
-            out.write("\n".join(batch) + "\n")
-            batch.clear()
-            if count == 1:
-                out.flush()
-    if batch:
-        out.write("\n".join(batch) + "\n")
-    return count
+    with Writer(file) as writer:
+        writer.write(lines)
+    return writer.count
 
 
 def note(text: str) -> None:
@@ -124,26 +150,39 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+class Progress:
+    """One line on stderr that says how far something is, on a terminal only."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._drawn = False
+        self._due = time.monotonic() + 0.5
+
+    def __call__(self, done: int, total: int) -> None:
+        """Say it, at most ten times a second; nothing in the first half second."""
+        now = time.monotonic()
+        if now < self._due or not sys.stderr.isatty():
+            return
+        self._drawn, self._due = True, now + 0.1
+        sys.stderr.write(f"\r\x1b[K{self._what} {done:,}/{total:,}")
+        sys.stderr.flush()
+
+    def hide(self) -> None:
+        """Take the line away, for other lines to be printed."""
+        if self._drawn:
+            self._drawn = False
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yields a function of (done, total) that keeps one line on stderr current, on a terminal only.
+def progress(what: str) -> Iterator[Progress]:
+    """A function of (done, total) that keeps one line on stderr current, on a terminal only.
 
     Nothing is drawn in the first half second, and the line is taken away at the end.
     """
-    drawn = False
-    due = time.monotonic() + 0.5
-
-    def show(done: int, total: int) -> None:
-        nonlocal drawn, due
-        now = time.monotonic()
-        if now < due or not sys.stderr.isatty():
-            return
-        drawn, due = True, now + 0.1
-        sys.stderr.write(f"\r\x1b[K{what} {done:,}/{total:,}")
-        sys.stderr.flush()
-
+    show = Progress(what)
     try:
         yield show
     finally:
-        if drawn:
-            sys.stderr.write("\r\x1b[K")
+        show.hide()

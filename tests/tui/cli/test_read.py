@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tensorshark.traces.index import Index
 from tensorshark.traces.store import Capture
-from tensorshark.traces.synthetic import write_synthetic
+from tensorshark.traces.synthetic import synthetic_trace, write_synthetic
 from tensorshark.traces.text import safe_text
 from tensorshark.tui.cli import main
 
@@ -215,3 +220,98 @@ def test_a_damaged_trace_is_no_value(tmp_path: Path, capsys: Output) -> None:
     found = [json.loads(line) for line in out.splitlines()]
     assert [each["prompt"] is None or each["prompt"] == "" for each in found] == [False, True, False]
     assert "ignore previous" not in out
+
+
+SLOW = """
+import sys, time
+from tensorshark.traces.index import Index
+trace = Index.trace
+Index.trace = lambda self, number: time.sleep(0.05) or trace(self, number)
+from tensorshark.tui.cli import main
+sys.exit(main())
+"""
+"""The command on a slow disk."""
+SCAN = "max(resid_post.norm) > 0"
+
+
+def slowly(capture: Capture, *words: str) -> subprocess.Popen[str]:
+    """`read` as a process of its own."""
+    line = [sys.executable, "-P", "-c", SLOW, "read", str(capture.path), *words]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def sixty(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    """Enough traces for a scan to be seen going on."""
+    capture = write_synthetic(tmp_path_factory.mktemp("read") / "sixty.tshark", traces=60)
+    Index.open(capture).close()
+    return capture
+
+
+def test_traces_are_printed_while_the_scan_goes_on(sixty: Capture) -> None:
+    process = slowly(sixty, "-Y", SCAN, "-T", "fields", "-e", "number")
+    assert process.stdout is not None
+    start = time.monotonic()
+    lines = [process.stdout.readline()]
+    first = time.monotonic() - start
+    lines += process.stdout.readlines()
+    whole = time.monotonic() - start
+    assert process.wait() == 0
+    assert [int(line) for line in lines] == list(range(1, 61))
+    assert whole > 3
+    assert first < whole / 2
+
+
+@pytest.mark.parametrize("form", ["jsonl", "json", "fields", "table"])
+def test_an_interrupt_keeps_what_was_printed(sixty: Capture, form: str) -> None:
+    process = slowly(sixty, "-Y", SCAN, "-T", form, "-e", "number")
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert err == "tensorshark: interrupted\n"
+    lines = (first + out).splitlines()
+    assert 2 < len(lines) < 60
+    if form == "json":
+        found = [each["number"] for each in json.loads("".join(lines))]
+    elif form == "jsonl":
+        found = [json.loads(line)["number"] for line in lines]
+    else:
+        found = [int(line) for line in lines if line.strip() != "number"]
+    assert found == list(range(1, len(found) + 1))
+
+
+def test_a_limit_ends_the_scan(sixty: Capture) -> None:
+    start = time.monotonic()
+    process = slowly(sixty, "-Y", SCAN, "-T", "fields", "-e", "number", "--limit", "5")
+    out, err = process.communicate()
+    assert time.monotonic() - start < 3
+    assert out.split() == list("12345")
+    assert "the first 5 traces; the scan stopped at --limit" in err
+
+
+def test_json_says_why(capture: Capture, capsys: Output) -> None:
+    text = 'label.category == "injection" and not seq_len > 999'
+    (found, *_) = [json.loads(line) for line in read(capture, capsys, "-Y", text, "-T", "jsonl").splitlines()]
+    assert [each["clause"] for each in found["why"]] == ['label.category == "injection"', "seq_len > 999"]
+    assert found["why"][0]["cells"] == [{"value": "injection"}]
+    assert [each["true"] for each in found["why"]] == [True, False]
+    assert json.loads(read(capture, capsys, "-Y", text, "-T", "json"))[0]["why"] == found["why"]
+
+
+def test_json_says_no_why_without_a_filter_or_on_request(capture: Capture, capsys: Output) -> None:
+    plain = read(capture, capsys, "-T", "jsonl").splitlines()
+    assert all("why" not in json.loads(line) for line in plain)
+    assert read(capture, capsys, "-T", "jsonl", "-Y", "seq_len > 0", "--no-why").splitlines() == plain
+
+
+def test_infinite_cells_are_words(tmp_path: Path, capsys: Output) -> None:
+    capture = write_synthetic(tmp_path / "inf.tshark", traces=0)
+    manifest, tensors, stats = synthetic_trace(capture, "a b c", {}, seed=1)
+    stats["norm.resid_post"][1, 0] = np.inf
+    with capture.writer(sync=False) as writer:
+        writer.commit(manifest, tensors, stats)
+    (found,) = json.loads(read(capture, capsys, "-Y", "resid_post.norm > 1e30", "-T", "json", "-e", "id"))
+    assert found["why"][0]["cells"] == [{"value": "inf", "layer": 1, "token": 0}]

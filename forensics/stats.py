@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from tensorshark.forensics.effects import Contrast, contrasts, holm
+from tensorshark.forensics.filter.values.remembered import Remembered
 from tensorshark.forensics.groups import Floats, Groups, Key, Summary, binned, distinct, summaries
 from tensorshark.traces.errors import FilterError, UsageError
 
 if TYPE_CHECKING:
+    from tensorshark.forensics.filter.answers.context import Context
     from tensorshark.forensics.filter.values.operands import Numbers
+    from tensorshark.forensics.filter.values.reader import Reader
     from tensorshark.traces.index import Index
 
+Cancel = Callable[[], bool] | None
 QUANTILES = (0.05, 0.5, 0.95)
 PAIRED = 12
 """Groups up to which every pair is compared unless somebody says otherwise."""
@@ -31,9 +34,8 @@ LOOKED = 200_000
 """Traces whose prompts are compared unless somebody says otherwise: a million take most of a second."""
 MAX_BINS = 100
 _PAGE = 4096
-"""Prompts between two looks at `cancelled`."""
-_prompts: WeakKeyDictionary[Index, NDArray[np.int64]] = WeakKeyDictionary()
-"""Of all traces, remembered until one is added."""
+"""Prompts at a time."""
+_prompts: Remembered[NDArray[np.int64]] = Remembered(1)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,16 +84,15 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """What was not done, and how to have it; empty when nothing was."""
 
 
-def stats(index: Index, asked: Asked, cancelled: Callable[[], bool] | None = None) -> Stats:
+def stats(index: Index, asked: Asked, cancelled: Cancel = None, context: Context | None = None) -> Stats:
     """Raises FilterError, UsageError, and the filter's Cancelled once `cancelled` says True."""
-    from tensorshark.forensics.filter import parse
-
     _check(asked)
-    numbers = parse(asked.filter).select(index, cancelled)
-    columns = [_column(text, index, numbers, asked.bins, cancelled) for text in asked.by]
+    traces = _Traces(index, asked.filter, cancelled, context)
+    numbers = traces.numbers
+    columns = [traces.column(text, asked.bins) for text in asked.by]
     groups = Groups.of(columns) if columns else Groups.one(len(numbers))
     paired, left_out = _paired(asked, len(groups))
-    measured = [_numbers(text, index, numbers, cancelled) for text in asked.expressions]
+    measured = [traces.measured(text) for text in asked.expressions]
     lines: list[Summary] = []
     pairs: list[Contrast] = []
     for text, values in zip(asked.expressions, measured, strict=True):
@@ -146,58 +147,67 @@ def _paired(asked: Asked, groups: int) -> tuple[bool, str]:
     )
 
 
-def _column(
-    text: str, index: Index, numbers: Numbers, bins: int, cancelled: Callable[[], bool] | None
-) -> tuple[NDArray[np.int32], Sequence[Key]]:
-    """What to group by: codes (trace,) and what they stand for."""
-    from tensorshark.forensics.filter import columns, parse
+class _Traces:
+    """Those that a filter matches, and what can be asked of them."""
 
-    try:
-        columns.expression(text)
-    except FilterError as error:
+    def __init__(self, index: Index, text: str, cancelled: Cancel, context: Context | None) -> None:
+        self.index = index
+        self.cancelled = cancelled
+        self.context = context
+        self.macros = context.macros if context is not None else {}
+        self.numbers = self.selected(text)
+
+    def selected(self, text: str) -> Numbers:
+        """Numbers (from 1, ascending) of the traces of a filter."""
+        from tensorshark.forensics.filter import parse
+
+        return parse(text, self.macros).select(self.index, self.cancelled, self.context)
+
+    def column(self, text: str, bins: int) -> tuple[NDArray[np.int32], Sequence[Key]]:
+        """What to group by: codes (trace,) and what they stand for."""
+        from tensorshark.forensics.filter import columns
+
         try:
-            found = parse(text).select(index, cancelled)
-        except FilterError:
-            raise error from None
-        return np.isin(numbers, found, assume_unique=True).astype(np.int32), [False, True]
-    if columns.sort_key(text).value.type == "number":  # which asks for one value per trace
-        found_numbers = columns.numbers(text, index, numbers, cancelled)
-        return binned(found_numbers, bins) if bins else distinct(found_numbers)
-    return columns.codes(text, index, numbers, cancelled)
+            columns.expression(text, self.macros)
+        except FilterError as error:
+            try:
+                found = self.selected(text)
+            except FilterError:
+                raise error from None
+            return np.isin(self.numbers, found, assume_unique=True).astype(np.int32), [False, True]
+        value = columns.sort_key(text, self.macros).value  # which asks for one value per trace
+        if value.type == "number":
+            known = self.measured(text)
+            return binned(known, bins) if bins else distinct(known)
+        return columns.codes(text, self.index, self.numbers, self.cancelled, self.context)
+
+    def measured(self, text: str) -> Floats:
+        """The number of each trace (trace,); NaN where it has none."""
+        from tensorshark.forensics.filter import columns
+
+        return columns.numbers(text, self.index, self.numbers, self.cancelled, self.context)
 
 
-def _numbers(text: str, index: Index, numbers: Numbers, cancelled: Callable[[], bool] | None) -> Floats:
-    from tensorshark.forensics.filter import columns
-
-    value = columns.sort_key(text).value
-    if value.type not in ("number", "truth"):
-        raise FilterError(f"this is no number but {value.type}; group --by it", text, 0, len(text))
-    return columns.numbers(text, index, numbers, cancelled)
-
-
-def prompt_codes(
-    index: Index, numbers: Numbers, cancelled: Callable[[], bool] | None = None
-) -> NDArray[np.int64]:
+def prompt_codes(index: Index, numbers: Numbers, cancelled: Cancel = None) -> NDArray[np.int64]:
     """For each trace (trace,) a number that only traces of the same prompt share; -1 for damaged ones."""
-    everything = len(numbers) == len(index)
-    if everything and (known := _prompts.get(index)) is not None and len(known) == len(numbers):
-        return known
+    from tensorshark.forensics.filter.values.reader import Reader
+
+    reader = Reader(index, cancelled)
+    if len(numbers) == reader.count:
+        return _prompts.get(reader, "prompts", lambda: _prompt_codes(reader, numbers))
+    return _prompt_codes(reader, numbers)
+
+
+def _prompt_codes(reader: Reader, numbers: Numbers) -> NDArray[np.int64]:
     hashes = np.zeros(len(numbers), np.int64)
     there = np.zeros(len(numbers), bool)
-    texts = index.texts(None if everything else numbers)
+    texts = reader.texts(numbers, "prompt")
     while page := list(islice(texts, _PAGE)):
-        if cancelled is not None and cancelled():
-            from tensorshark.forensics.filter import Cancelled
-
-            raise Cancelled
         found, prompts = zip(*page, strict=True)
         at = np.searchsorted(numbers, found)
         hashes[at], there[at] = list(map(hash, prompts)), True
     _, codes = np.unique(hashes, return_inverse=True)
-    codes = np.where(there, codes, -1)
-    if everything:
-        _prompts[index] = codes
-    return codes
+    return np.where(there, codes, -1)
 
 
 def _with_prompts(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tensorshark.forensics.filter.values.operands import Cell, Numbers, Value
+from tensorshark.forensics.filter.values.remembered import Remembered
 from tensorshark.forensics.filter.values.stored import Label, Stored
 
 if TYPE_CHECKING:
@@ -28,36 +28,26 @@ class Coded(NamedTuple):
     """The different ones, ascending."""
 
 
-_known: WeakKeyDictionary[Index, dict[tuple[Value, int], Coded]] = WeakKeyDictionary()
+_known: Remembered[Coded] = Remembered(_KEPT)
 
 
 def forget(index: Index) -> None:
     """Forget all columns of an index: for tests and benches."""
-    _known.pop(index, None)
+    _known.forget(index)
 
 
 def coded(value: Value, reader: Reader, numbers: Numbers) -> Coded:
     """The values of these traces, in their order."""
     if isinstance(value, Label | Stored):
-        whole = _column(value, reader)
-        return Coded(whole.codes[numbers - 1], whole.values)
+        whole = _known.get(reader, value, lambda: _read(value, reader))
+        everything = len(numbers) == reader.count and bool(np.all(numbers[1:] > numbers[:-1]))
+        return whole if everything else Coded(whole.codes[numbers - 1], whole.values)
     ascending, places = np.unique(numbers, return_inverse=True)
     shown: list[Any] = value.show(reader, ascending)
     found = sorted({each for each in shown if each is not None})
     place = {each: at for at, each in enumerate(found)}
     codes = np.fromiter((place.get(each, -1) for each in shown), np.int32, len(shown))
     return Coded(codes[places], found)
-
-
-def _column(value: Label | Stored, reader: Reader) -> Coded:
-    """Of all traces; remembered until one is added."""
-    known = _known.setdefault(reader.index, {})
-    key = (value, reader.count)
-    found = known.pop(key, None) or _read(value, reader)
-    known[key] = found  # the newest stands last
-    while len(known) > _KEPT:
-        del known[next(iter(known))]
-    return found
 
 
 def _read(value: Label | Stored, reader: Reader) -> Coded:
@@ -75,4 +65,5 @@ def _read(value: Label | Stored, reader: Reader) -> Coded:
         rows = np.fromstring(listed, dtype=np.int64, sep=",")
         codes[rows[rows <= reader.count] - 1] = len(values)
         values.append(bool(cell) if value.type == "truth" else cell)
+    codes.flags.writeable = False  # it is shared
     return Coded(codes, values)

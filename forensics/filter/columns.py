@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.checks.complaint import A_TYPE
 from tensorshark.forensics.filter.codes import Coded, coded
+from tensorshark.forensics.filter.ordering import places
 from tensorshark.forensics.filter.syntax.macros import expand
 from tensorshark.forensics.filter.values.arrays import present
 from tensorshark.forensics.filter.values.operands import Numbers, Shown, Tier, Value, batches
@@ -54,8 +55,8 @@ class SortKey(msgspec.Struct, frozen=True):
         absent = np.array([key is None for key in keys], dtype=bool)
         there = ascending[~absent]
         texts = [key for key in keys if key is not None]
-        places = sorted(range(len(texts)), key=texts.__getitem__, reverse=descending)
-        return np.concatenate([there[places], ascending[absent]])
+        order = sorted(range(len(texts)), key=texts.__getitem__, reverse=descending)
+        return np.concatenate([there[order], ascending[absent]])
 
 
 def expression(text: str, macros: Mapping[str, str] = MappingProxyType({})) -> Value:
@@ -88,10 +89,10 @@ def values(
 
     None where a trace has no value; a list, nested by axis, where the expression leaves several.
     """
-    ascending, places = np.unique(np.asarray(numbers, dtype=np.int64), return_inverse=True)
+    ascending, which = np.unique(np.asarray(numbers, dtype=np.int64), return_inverse=True)
     value = expression(text, context.macros if context else {})
     shown = value.show(Reader(index, cancelled, context), ascending)
-    return [shown[place] for place in places.tolist()]
+    return [shown[place] for place in which.tolist()]
 
 
 def numbers(
@@ -108,8 +109,11 @@ def numbers(
     value = sort_key(text, context.macros if context else {}).value
     if value.type not in ("number", "truth"):
         raise FilterError(f"this is {A_TYPE[value.type]}, not a number", text, 0, len(text))
-    ascending, places = np.unique(np.asarray(of, dtype=np.int64), return_inverse=True)
-    return _cell_of_each(value, Reader(index, cancelled, context), ascending)[places]
+    wanted, reader = np.asarray(of, dtype=np.int64), Reader(index, cancelled, context)
+    if (wanted[1:] > wanted[:-1]).all():
+        return _cell_of_each(value, reader, wanted)
+    ascending, which = np.unique(wanted, return_inverse=True)
+    return _cell_of_each(value, reader, ascending)[which]
 
 
 def codes(
@@ -143,13 +147,15 @@ def _cell_of_each(value: Value, reader: Reader, ascending: Numbers) -> NDArray[n
         if cells.dtype == object:
             cells = np.where(present(cells), cells, np.nan)
         if cells.size:
-            keys[np.searchsorted(ascending, batch.numbers)] = cells.reshape(-1)
+            at = batch.numbers - 1 if everything else np.searchsorted(ascending, batch.numbers)
+            keys[at] = cells.reshape(-1)
     return keys
 
 
 def _in_order(ascending: Numbers, keys: NDArray[np.float64], descending: bool) -> Numbers:
     """`ascending` in order of their keys; absent ones last, equal ones as they are."""
     absent = np.isnan(keys)
-    there, keys = ascending[~absent], keys[~absent]
-    places = np.argsort(-keys if descending else keys, kind="stable")
-    return np.concatenate([there[places], ascending[absent]])
+    if not absent.any():
+        return ascending[places(keys, descending)]
+    there = ascending[~absent]
+    return np.concatenate([there[places(keys[~absent], descending)], ascending[absent]])

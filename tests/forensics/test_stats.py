@@ -86,7 +86,7 @@ def test_pairs_are_compared_when_few_or_asked_for(engine: Engine, monkeypatch: p
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        (Asked(expressions=["prompt"]), "no number"),
+        (Asked(expressions=["prompt"]), "not a number"),
         (Asked(expressions=["resid_post.norm"]), "several values"),
         (Asked(by=["resid_post.norm"]), "several values"),
         (Asked(by=["label.kind =="]), "unfinished"),

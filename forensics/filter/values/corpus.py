@@ -70,10 +70,11 @@ class _Corpus(Value, frozen=True):
 
     def everything(self, reader: Reader, among: Numbers | None = None) -> Iterator[IndexBatch | TraceBatch]:
         """These traces, or all."""
-        if among is None and self.tier is not Tier.TRACE:
-            return reader.batches()
         numbers = np.arange(1, reader.count + 1) if among is None else among
-        return batches(self.tier, reader, numbers)
+        tier = self.inner.now(reader, numbers)
+        if among is None and tier is not Tier.TRACE:
+            return reader.batches()
+        return batches(tier, reader, numbers)
 
     @property
     def lasting(self) -> bool:
@@ -108,7 +109,8 @@ class Scored(_Corpus, frozen=True):
             return np.full(cells.shape, np.nan)
         moments = reader.once(self, lambda: self._moments(reader))
         here = tuple(slice(size) for size in cells.shape[:OF_TRACES])
-        mean, std = moments.mean[here][..., None], moments.std[here][..., None]
+        wide = tuple(np.maximum(cells.shape[:OF_TRACES], moments.mean.shape))  # `over` may match shorter ones
+        mean, std = (_padded(part, wide)[here][..., None] for part in (moments.mean, moments.std))
         with np.errstate(all="ignore"):
             scores = cells - mean
             scores /= np.where(std > 0, std, np.nan)

@@ -1,6 +1,6 @@
 """What people get wrong about such a language: each has its sentence in docs/filter.md.
 
-Wireshark's users' guide warns of most of these where it explains display filters: `!=` beside `not ==`, ranges
+Wireshark's users' guide warns of most of these where it explains display filters: `!=` and `not ==`, ranges
 over several values, fields that exist by being named. Here each is asked of a real capture, too.
 """
 

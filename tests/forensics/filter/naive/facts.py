@@ -56,6 +56,8 @@ class World:
     """All traces, in capture order."""
     selected: Facts | None = None
     """The trace that `$` means."""
+    once: dict[str, Any] = field(default_factory=dict)
+    """What is the same for every trace, by how it is said."""
 
 
 def facts_of(capture: Capture) -> list[Facts]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.forensics.filter.naive.cells import HEAD, Cells, Scene, one, paired
+from tests.forensics.filter.naive.facts import World
 from tests.forensics.filter.naive.fields import Constant, Field, Node
 
 OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -261,19 +262,25 @@ class Zscore(Node):
     def cells(self, scene: Scene) -> Cells:
         inner = self.inner.cells(scene)
         array = np.full(inner.array.shape, np.nan)
+        moments = scene.world.once.get(str(self))
+        if moments is None:
+            moments = scene.world.once[str(self)] = self._moments(scene.world)
+        for place in np.argwhere(inner.there).tolist():
+            average, deviation = moments.get(tuple(place), (math.nan, math.nan))
+            if deviation > 0:
+                array[tuple(place)] = (inner.array[tuple(place)] - average) / deviation
+        return Cells(array, inner.places)
+
+    def _moments(self, world: World) -> dict[tuple[int, ...], tuple[float, float]]:
+        """Place of a cell -> mean and standard deviation of what the traces have there."""
         groups: dict[tuple[int, ...], list[float]] = {}
-        for facts in scene.world.known:
-            other = Scene(facts, scene.world)
+        for facts in world.known:
+            other = Scene(facts, world)
             if self.over is None or self.over.holds(other):
                 theirs = self.inner.cells(other)
                 for place in np.argwhere(theirs.there).tolist():
                     groups.setdefault(tuple(place), []).append(float(theirs.array[tuple(place)]))
-        for place in map(tuple, np.argwhere(inner.there).tolist()):
-            values = groups.get(place, [])
-            deviation = std(values) if values else math.nan
-            if deviation > 0:
-                array[place] = (inner.array[place] - mean(values)) / deviation
-        return Cells(array, inner.places)
+        return {place: (mean(values), std(values)) for place, values in groups.items()}
 
 
 @dataclass(frozen=True)
@@ -293,6 +300,9 @@ class Rank(Node):
         mine = self.inner.cells(scene).present()
         if not mine:
             return one(math.nan)
-        scenes = (Scene(facts, scene.world) for facts in scene.world.known)
-        values = [value for each in scenes for value in self.inner.cells(each).present()]
+        values = scene.world.once.get(str(self))
+        if values is None:
+            scenes = (Scene(facts, scene.world) for facts in scene.world.known)
+            values = [value for each in scenes for value in self.inner.cells(each).present()]
+            scene.world.once[str(self)] = values
         return one(1 + sum(value > mine[0] for value in values))

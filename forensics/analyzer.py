@@ -93,6 +93,8 @@ class Field:
     """The field in a sentence, before its layer and token: `lens entropy of`; its name when empty."""
     example: str = ""
     """A filter that uses it."""
+    ids: str = ""
+    """Of texts that are tokens: the field with their ids, so that `t"Ġthe"` and `t:262` can be compared."""
 
 
 @dataclass(frozen=True)

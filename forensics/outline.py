@@ -54,12 +54,14 @@ class FieldOutline(msgspec.Struct, frozen=True):
     help: str
     noun: str = ""
     example: str = ""
+    ids: str = ""
 
     @classmethod
     def of(cls, field: Field) -> FieldOutline:
         """The outline of a declared field."""
         kind = field.type.__name__
-        return cls(field.name, kind, list(field.axes), field.unit, field.help, field.noun, field.example)
+        more = (field.unit, field.help, field.noun, field.example, field.ids)
+        return cls(field.name, kind, list(field.axes), *more)
 
 
 class NeedsOutline(msgspec.Struct, frozen=True):

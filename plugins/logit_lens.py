@@ -48,6 +48,15 @@ class LogitLens(Analyzer):
             help="the token that this layer would say next",
             noun="likeliest next token after",
             example='lens.top#-1[-1] == " Paris"',
+            ids="lens.id",
+        ),
+        Field(
+            "lens.id",
+            int,
+            axes=("layer", "pos"),
+            help="the number of that token in the vocabulary",
+            noun="id of the likeliest next token after",
+            example="lens.id#-1[-1] == 262",
         ),
         Field(
             "lens.p",
@@ -171,14 +180,15 @@ class LogitLens(Analyzer):
                 vocabs.append(trace.capture.vocab(trace.manifest.model) if field == "lens.top" else [])
                 yield trace, cells.layers, cells.positions
 
-        against_last = field not in ("lens.top", "lens.p", "lens.entropy")
+        against_last = field in ("lens.rank", "lens.kl", "lens.kl_reverse")
         for place, found in enumerate(readings(opened(), against_last)):
             yield found if isinstance(found, Exception) else _fields(found, vocabs[place], against_last)
 
 
 def _fields(read: Reading, vocab: list[str], against_last: bool) -> dict[str, Any]:
     """Field -> its cells (layer, pos); those that were not read are left out."""
-    fields: dict[str, Any] = {"lens.p": read.p, "lens.entropy": read.entropy}
+    ids = np.where(read.token_ids == ABSENT, np.nan, read.token_ids)
+    fields: dict[str, Any] = {"lens.id": ids, "lens.p": read.p, "lens.entropy": read.entropy}
     if vocab:
         texts = [[vocab[i] if 0 <= i < len(vocab) else None for i in row] for row in read.token_ids.tolist()]
         fields["lens.top"] = texts

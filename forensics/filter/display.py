@@ -11,14 +11,12 @@ import numpy as np
 
 from tensorshark.forensics.filter.answers.answer import OnFound, answer
 from tensorshark.forensics.filter.answers.context import Context
-from tensorshark.forensics.filter.answers.costs import Cost, estimate, label_count, with_inner
+from tensorshark.forensics.filter.answers.costs import Cost, estimate
 from tensorshark.forensics.filter.answers.predicates import Leaf, Predicate
 from tensorshark.forensics.filter.syntax.macros import expand
 from tensorshark.forensics.filter.values.batch import TraceBatch, TraceLike
-from tensorshark.forensics.filter.values.cells import Signal
 from tensorshark.forensics.filter.values.operands import Numbers
 from tensorshark.forensics.filter.values.reader import Reader
-from tensorshark.forensics.filter.values.stored import Label
 from tensorshark.traces.errors import FilterError
 
 if TYPE_CHECKING:
@@ -178,12 +176,21 @@ def _parse(text: str) -> Filter:
     return Filter(text, predicate, old, tuple(beyond), clauses)
 
 
-def check(text: str, index: Index | None = None, macros: Mapping[str, str] = MappingProxyType({})) -> Check:
-    """The state of a filter that is being typed; with an index also what it will cost. Raises nothing."""
+def check(
+    text: str,
+    index: Index | None = None,
+    macros: Mapping[str, str] = MappingProxyType({}),
+    context: Context | None = None,
+) -> Check:
+    """The state of a filter that is being typed; with an index also what it will cost. Raises nothing.
+
+    A `context` has macros of its own.
+    """
     if not text.strip():
         return Check("empty", "all traces")
+    context = context or Context(macros=macros)
     try:
-        filter = parse(text, macros)
+        filter = parse(text, context.macros)
     except FilterError as error:
         state: State = "incomplete" if error.incomplete else "bad"
         return Check(state, reason=error.reason, column=error.column, length=error.length)
@@ -192,10 +199,12 @@ def check(text: str, index: Index | None = None, macros: Mapping[str, str] = Map
         return Check("old", filter.words(), reason, column, length)
     if index is None:
         return Check("ok", filter.words())
+    from tensorshark.forensics.filter.hints import hint
+
     cost = filter.cost(index)
     if cost.seconds > SLOW_SECONDS:
         return Check("slow", filter.words(), cost.words())
-    return Check("ok", filter.words(), _hint(filter, index))
+    return Check("ok", filter.words(), hint(filter, index, context))
 
 
 def select(capture: Capture, text: str) -> Iterator[str]:
@@ -210,23 +219,3 @@ def select(capture: Capture, text: str) -> Iterator[str]:
         ids = dict(index.query("SELECT row, id FROM traces"))
         found = [ids[number] for number in filter.select(index, context=context).tolist()]
     return iter(found)
-
-
-def _hint(filter: Filter, index: Index) -> str:
-    """What a person probably did not mean: a label that no trace has, a field that was not captured."""
-    for leaf in filter.predicate.leaves() if filter.predicate else ():
-        for value in with_inner(leaf.values):
-            if isinstance(value, Label):
-                key = "SELECT 1 FROM label_keys WHERE key = ? LIMIT 1"
-                if not index.query(key, (value.field.key,)):
-                    return f"no trace here has {value.field.name}"
-                if label_count(leaf, index) == 0:
-                    return f"no trace here has this value of {value.field.name}"
-            elif isinstance(value, Signal):
-                stored = index.column(value.field.name).layer_count
-                layers = value.picks[0]
-                if stored == 0:
-                    return f"no trace here has {value.field.name}"
-                if layers.fixed and not layers.indices(stored):
-                    return f"{value.field.name} has layers 0 to {stored - 1} here"
-    return ""

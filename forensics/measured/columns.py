@@ -104,6 +104,7 @@ class Column:
         """Where each trace's values begin, and where the last one's end."""
         self._data: Array = np.empty(0, np.int32 if texts else np.float64)
         self._failed = np.empty(0, np.int32)
+        self._counted: tuple[int, dict[str, int]] = (0, {})
         self._words: list[str | bool] = []
         self._places: tuple[Ids, int, NDArray[np.int32]] = (self.ids, 0, np.empty(0, np.int32))
 
@@ -130,6 +131,17 @@ class Column:
         self._starts = np.concatenate([self._starts, ends])
         self._failed = np.concatenate([self._failed, failed])
         self.ids = np.concatenate([self.ids, np.frombuffer(new.ids, "<u8")])
+
+    @property
+    def reasons_counted(self) -> dict[str, int]:
+        """Reason -> how many traces failed for it."""
+        if self._counted[0] != len(self.ids):
+            counts = np.bincount(self._failed[self._failed >= 0], minlength=len(self.reasons))
+            found: dict[str, int] = {}
+            for reason, count in zip(self.reasons, counts.tolist(), strict=True):
+                found[reason] = found.get(reason, 0) + count
+            self._counted = (len(self.ids), found)
+        return self._counted[1]
 
     def places(self, ids: Ids) -> NDArray[np.int32]:
         """Where each trace is, ABSENT where it was not measured; remembered for the same array of ids."""

@@ -89,10 +89,13 @@ class Measures:
             column = self.store.column(key)
         return column.cells(column.places(ids)[numbers - 1])
 
-    def left(self, field: Declared, picks: Sequence[Pick], most: int) -> int:
-        """How many traces have not been measured yet."""
-        column, ids = self.store.column(self._key(field, picks)), self._all_ids()
-        return int((column.places(ids)[:most] == ABSENT).sum())
+    def left(self, field: Declared, picks: Sequence[Pick]) -> int:
+        """About how many traces have not been measured yet; costs nothing."""
+        return max(0, len(self.index) - len(self.store.column(self._key(field, picks)).ids))
+
+    def failures(self, field: Declared, picks: Sequence[Pick]) -> dict[str, int]:
+        """Reason -> about how many of the traces measured so far have no value for it; costs nothing."""
+        return self.store.column(self._key(field, picks)).reasons_counted
 
     def problems(
         self, field: Declared, picks: Sequence[Pick], numbers: Numbers | None = None

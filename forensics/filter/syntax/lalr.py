@@ -76,6 +76,17 @@ def _scanner() -> re.Pattern[str]:
     return re.compile(rf"\s*(?:{tables().scanner})")
 
 
+def scan(text: str) -> list[Token]:
+    """The words and signs of a text, as far as it can be read."""
+    found, at, words = [], 0, tables().words
+    while match := _scanner().match(text, at):
+        terminal, at = match.lastgroup or "", match.end()
+        said = match[terminal]
+        terminal = words.get(said, terminal) if terminal == "NAME" else terminal
+        found.append(Token(terminal, said, at - len(said), at))
+    return found
+
+
 _BLANK = re.compile(r"\s*")
 
 

@@ -101,7 +101,7 @@ def test_cancelled_and_resumed(index: Index, counted: list[str]) -> None:
         parse("max(surprisal) > 3").select(index, cancelled)
     done = len(counted)
     assert 0 < done < 12
-    assert Measures.of(index).left(field("surprisal"), (Pick("pos"),), 12) == 12 - done
+    assert Measures.of(index).left(field("surprisal"), (Pick("pos"),)) == 12 - done
     parse("max(surprisal) > 3").select(index)
     assert len(counted) == 12
 

@@ -22,7 +22,6 @@ TEMPLATE = Path(__file__).with_name("page.md")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "filter.md"
 
 LATER = (
-    "any(l, p: resid_post.norm#l[p] > 900 && attn.entropy#l[p] < 0.2)",
     "cos(resid_post#12[-1], $resid_post#12[-1]) > 0.9",
     "mark.suspect and not has(label.reviewed)",
     'token[-1] == t" Paris"',
@@ -53,6 +52,10 @@ SHOWN = {
         "max(resid_post.norm#20) / resid_post.norm#20[-1] > 50",
         "resid_post.norm#[1-29][-1] - resid_post.norm#[0-28][-1] > 100",
         "seq_len % 2 == 1",
+    ),
+    "correlated": (
+        "any(l, p: resid_post.norm#l[p] > 900 && attn.entropy#l[p] < 0.2)",
+        "all(l: mlp_out.norm#l[-1] < 2 * attn_out.norm#l[-1])",
     ),
     "similar": (
         'similar_to("#7", resid_post, 12, -1) > 0.9',
@@ -130,7 +133,7 @@ def _later() -> Iterator[str]:
     yield from (f"    {filter}" for filter in LATER)
     families = ", ".join(f"`{name}.*`" for name in PLANNED)
     functions = ", ".join(f"`{name}`" for name in sorted(PLANNED_FUNCTIONS))
-    yield f"\nFields: {families}, and those that analyzers make. Functions: {functions}."
+    yield f"\nFunctions: {functions}."
 
 
 if __name__ == "__main__":

@@ -71,6 +71,16 @@ class Leaf(Predicate, frozen=True):
         """What is read."""
         raise NotImplementedError
 
+    @property
+    def reads(self) -> Tier:
+        """What `truth` needs: `tier`, or more where SQL answers without the values."""
+        return max(value.tier for value in self.values)
+
+    @property
+    def torn(self) -> frozenset[str]:
+        """See `Value.torn`."""
+        return frozenset().union(*(value.torn for value in self.values))
+
     def now(self, reader: Reader, numbers: Numbers) -> Tier:
         """`tier`, or less where what it needs of these traces is kept beside the index."""
         return cheapest(self.tier, self.values, reader, numbers)
@@ -162,10 +172,19 @@ class Paired(Leaf, frozen=True):
         return self.pair.tier
 
     @property
+    def reads(self) -> Tier:
+        return self.pair.tier
+
+    @property
+    def torn(self) -> frozenset[str]:
+        return self.pair.torn
+
+    @property
     def values(self) -> tuple[Value, ...]:
         return (self.left, self.right)
 
     def truth(self, batch: Batch, kept: tuple[str, ...] = ()) -> Bools:
+        kept = tuple(axis for axis in kept if axis in self.pair.bound)
         left, right = self.pair.cells(batch)
         there = present(left) & present(right)
         if left.dtype == object:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from itertools import islice
+
 import msgspec
 
 from tensorshark.forensics.filter import fields
+from tensorshark.forensics.filter.answers.correlated import Correlated
 from tensorshark.forensics.filter.answers.predicates import (
     Both,
     Comparison,
@@ -19,6 +23,7 @@ from tensorshark.forensics.filter.checks import corpus
 from tensorshark.forensics.filter.checks.complaint import A_TYPE, LITERALS, Complaint
 from tensorshark.forensics.filter.checks.constants import Constants
 from tensorshark.forensics.filter.checks.names import Names
+from tensorshark.forensics.filter.checks.variables import Variable
 from tensorshark.forensics.filter.functions import PREDICATES
 from tensorshark.forensics.filter.syntax import tree
 from tensorshark.forensics.filter.values.operands import Value
@@ -29,7 +34,7 @@ _STRICT: dict[str, tuple[str, tree.Quantifier]] = {"===": ("==", "all"), "!==": 
 """Wireshark's operators that bring their own quantifier."""
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _SEARCHES = ("contains", "matches")
-_TRUTHS = tree.Either | tree.Exclusive | tree.Both | tree.Not | tree.Compared | tree.Within
+_TRUTHS = tree.Either | tree.Exclusive | tree.Both | tree.Not | tree.Compared | tree.Within | tree.Correlated
 
 
 class Checker:
@@ -70,6 +75,8 @@ class Checker:
                 value = self.names.field(node)
                 # Of a field that is true or false: is it true? Of any other: is it there?
                 return Comparison(value, Order("==", True) if value.type == "truth" else Present(), "any")
+            case tree.Correlated():
+                return self.correlated(node)
             case tree.Quantified(value=tree.Compared() | tree.Within() as inner):
                 # `all(f < 3)` is `all(f) < 3`.
                 left = tree.Quantified(inner.left.place, node.quantifier, inner.left)
@@ -133,6 +140,32 @@ class Checker:
             raise self.error(reason, node.right.place)
         self.names.check_pair(left, right, node.left, node.right)
         return Paired(left, operator, right, quantifier)
+
+    def correlated(self, node: tree.Correlated) -> Predicate:
+        """`any(l, p: …)`: comparisons about the same cell."""
+        variables = self.names.variables
+        if variables:
+            raise self.error("an any(l: …) or all(l: …) does not stand within another", node.place)
+        for name, place in zip(node.variables, self.places(node), strict=True):
+            if name in variables:
+                raise self.error(f"{name} stands here twice", place)
+            variables[name] = Variable(name, place, variables)
+        body = self.predicate(node.body)
+        self.names.variables = {}
+        for variable in variables.values():
+            if variable.axis is None:
+                remedy = f"write #{variable.name}, :{variable.name} or [{variable.name}] behind a field"
+                raise self.error(f"the variable {variable.name} is not used; {remedy}", variable.place)
+        return Correlated(
+            node.quantifier, tuple((name, str(one.axis)) for name, one in variables.items()), body
+        )
+
+    def places(self, node: tree.Correlated) -> list[tree.Place]:
+        """Where the names of the variables stand, in `any(l, p: …)`."""
+        start = self.complaint.text.index("(", node.place.start)
+        found = re.finditer(r"[^\s,:]+", self.complaint.text[start + 1 : node.body.place.start])
+        all_ = (tree.Place(start + 1 + name.start(), start + 1 + name.end()) for name in found)
+        return list(islice(all_, len(node.variables)))
 
     def subject(self, node: tree.Expression) -> tuple[Value, tree.Quantifier | None]:
         """What is compared, and the any or all before it."""

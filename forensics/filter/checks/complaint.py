@@ -20,8 +20,6 @@ A_TYPE: dict[Type | str, str] = {
 }
 """A type in a sentence."""
 
-CORRELATED = "any(l, p: …), which asks several fields of the same cell"
-
 
 class Complaint:
     """About one filter's text."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tensorshark.forensics.filter import fields, functions
 from tensorshark.forensics.filter.checks import corpus
-from tensorshark.forensics.filter.checks.complaint import A_TYPE, CORRELATED, LITERALS, Complaint
+from tensorshark.forensics.filter.checks.complaint import A_TYPE, LITERALS, Complaint
+from tensorshark.forensics.filter.checks.variables import Variable
 from tensorshark.forensics.filter.fields import AXES, HEAD, LAYER, POS, SELECTORS, FieldInfo
 from tensorshark.forensics.filter.functions import FUNCTIONS, PLANNED, PREDICATES
 from tensorshark.forensics.filter.syntax import tree
@@ -21,7 +22,7 @@ from tensorshark.traces.errors import FilterError
 from tensorshark.traces.text import safe_text
 
 _WRITTEN = {LAYER: "#12", HEAD: ":3"}
-_TRUTHS = tree.Either | tree.Exclusive | tree.Both | tree.Not | tree.Compared | tree.Within
+_TRUTHS = tree.Either | tree.Exclusive | tree.Both | tree.Not | tree.Compared | tree.Within | tree.Correlated
 
 
 class Names:
@@ -31,6 +32,8 @@ class Names:
         self.complaint = complaint
         self.error = complaint.error
         self.later = complaint.later
+        self.variables: dict[str, Variable] = {}
+        """Of the any(l, p: …) or all(…) that is being checked, by name."""
 
     def comparable(self, node: tree.Expression) -> Value:
         """A value that can be compared. Raises FilterError."""
@@ -59,8 +62,6 @@ class Names:
                 return self.arithmetic(node)
             case tree.Negative():
                 return Negative(self.number_or_tensor(node.value))
-            case tree.Correlated():
-                raise self.later(CORRELATED, node.place)
             case tree.Quantified():
                 raise self.error(
                     f"{node.quantifier}(…) stands on the left side of a comparison only", node.place
@@ -210,6 +211,9 @@ class Names:
         """The selection along one axis."""
         if selection is None:
             return Pick(axis)
+        named = [part.name for part in selection.parts if isinstance(part, tree.Named)]
+        if (name := next((name for name in named if name in self.variables), None)) is not None:
+            return Pick(axis, (), self.variables[name].along(axis, selection, self.complaint))
         for part in selection.parts:
             if isinstance(part, tree.Named) and axis != POS:
                 reason = f"a {axis} is a number such as {_WRITTEN[axis]}; names are spans of tokens"

@@ -28,6 +28,7 @@ _OPENERS = {"_RPAR": "(", "_RBRACE": "{", "_RSQB": "["}
 
 _OPENS_QUOTE = re.compile(r"\.?[\"']")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_BINDER_BEGUN = re.compile(r"\b(any|all)\s*\(\s*[a-z]\w*(\s*,\s*[a-z]\w*)*\s*,?\s*$")
 _DATE_BEGUN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+-]*$")
 _BEGUN = ("=", "!", "&", "|", "^", ".", "$", "${", "label.")
 """What a person types on the way to something longer."""
@@ -72,7 +73,7 @@ def _explained(stuck: lalr.Stuck, text: str) -> FilterError:
         return FilterError(f"unfinished: expected {wanted}", text, len(text.rstrip()), 1, incomplete=True)
     words = {word for word, terminal in lalr.tables().words.items() if terminal in stuck.accepts}
     typing = rest in _BEGUN or any(word.startswith(rest) for word in words) or _begun(rest, stuck.accepts)
-    typing = typing or _DATE_BEGUN.search(text) is not None
+    typing = typing or _DATE_BEGUN.search(text) is not None or _BINDER_BEGUN.search(text) is not None
     length = len(said)
     if token.terminal == "" and _OPENS_QUOTE.match(rest):
         reason, length, typing = "the quote is not closed", len(rest), True

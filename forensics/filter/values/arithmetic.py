@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from tensorshark.forensics.filter.fields import AXES, POS, Type
-from tensorshark.forensics.filter.values.arrays import Array, aligned
+from tensorshark.forensics.filter.values.arrays import Array, aligned, unbroken
 from tensorshark.forensics.filter.values.batch import Batch, TraceBatch
 from tensorshark.forensics.filter.values.operands import Tier, Value
 from tensorshark.forensics.filter.values.relations import said
@@ -89,7 +89,10 @@ class Pair(msgspec.Struct, frozen=True):
 
     def cells(self, batch: Batch) -> list[Array]:
         """Of both, so that they can be broadcast; a tensor's vectors stand behind."""
-        sides = [self.left.cells(batch), self.right.cells(batch)]
+        sides = [
+            unbroken(side.cells(batch), tuple(axis for axis in self.bound if axis not in side.bound))
+            for side in (self.left, self.right)
+        ]
         if any(side.ndim > 4 for side in sides):
             sides = [side if side.ndim > 4 else side[..., None] for side in sides]
         return aligned(*sides)

@@ -7,13 +7,14 @@ may have size 1 as well: the same cells for all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tensorshark.forensics.filter.fields import AXES, HEAD, LAYER, POS
+from tensorshark.forensics.filter.fields import HEAD, LAYER, POS
 from tensorshark.forensics.filter.syntax.tree import Quantifier
 from tensorshark.forensics.filter.values.relations import Bools, Relation
 
@@ -62,11 +63,22 @@ def aligned(*arrays: Array) -> list[Array]:
     return found
 
 
+def unbroken(cells: Array, bound: Sequence[str]) -> Array:
+    """The cells, with an absent one where there is none along the axis of a variable: what meets it is absent
+    for each cell of the variable, and the variable keeps all its cells."""
+    gone = [AXIS[axis] for axis in bound if cells.shape[AXIS[axis]] == 0]
+    if not gone:
+        return cells
+    shape = [1 if place in gone else size for place, size in enumerate(cells.shape)]
+    return np.full(shape, None if cells.dtype == object else np.nan, dtype=cells.dtype)
+
+
 def quantified(found: Bools, there: Bools, quantifier: Quantifier, kept: Sequence[str] = ()) -> Bools:
     """Any, or all, of the cells that are there, over the axes that are not kept; `found` says which of them
     fit."""
     if quantifier == "any":
-        return np.asarray(folded(found, kept).any(axis=0))
+        cells = folded(found, kept)
+        return np.asarray(cells[0] if len(cells) == 1 else cells.any(axis=0))
     there, found = folded(there, kept), folded(found, kept)
     return np.asarray(there.any(axis=0) & (found | ~there).all(axis=0))
 
@@ -75,12 +87,11 @@ def folded(cells: Array, kept: Sequence[str] = ()) -> Array:
     """All axes of cells that are not kept made one, in front: (cell, layer, head, pos, trace, …), with size 1
     for those that went."""
     shape = cells.shape
-    if not kept:  # a view: the usual case, a million traces at a time
-        return cells.reshape(-1, 1, 1, 1, *shape[OF_TRACES:])
-    gone = [AXIS[axis] for axis in AXES if axis not in kept]
-    stay = [1 if axis in gone else shape[axis] for axis in range(OF_TRACES)]
-    moved = np.moveaxis(cells, gone, range(len(gone)))
-    return moved.reshape(-1, *stay, *shape[OF_TRACES:])
+    gone = [place for axis, place in AXIS.items() if axis not in kept]
+    stay = [1 if place in gone else shape[place] for place in range(OF_TRACES)]
+    count = math.prod(shape[place] for place in gone)
+    moved = np.moveaxis(cells, gone, range(len(gone))) if kept else cells
+    return moved.reshape(count, *stay, *shape[OF_TRACES:])  # a view, of a million traces as of one
 
 
 def nested(cells: Array, axes: Sequence[str], whole: bool) -> Any:

@@ -141,6 +141,7 @@ class Value(msgspec.Struct, frozen=True):
     ) -> Bools:
         """Whether any, or all, of the cells satisfy the relation: (layer, head, pos, trace), with size 1
         along the axes that are not kept."""
+        kept = tuple(axis for axis in kept if axis in self.bound)
         if type(relation) is Present:
             there = self.there(batch)
             return quantified(there, there, quantifier, kept)

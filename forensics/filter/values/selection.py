@@ -55,9 +55,9 @@ class Pick(msgspec.Struct, frozen=True):
     def words(self, quantity: Quantity) -> str:
         """`layer 12`, `some head`, `every token of the prompt`, `the last token`."""
         if self.variable:
-            return f"{_noun(self.axis)} {self.variable}"
+            return f"{noun(self.axis)} {self.variable}"
         if not self.parts:
-            return f"{quantity} {_noun(self.axis)}{'s' if quantity == 'all' else ''}"
+            return f"{quantity} {noun(self.axis)}{'s' if quantity == 'all' else ''}"
         if len(self.parts) > 1:
             listed = ", ".join(_short(part) for part in self.parts)
             return _several(self.axis, f"of {listed}", quantity)
@@ -95,19 +95,20 @@ def _indices(parts: tree.Parts, cells: Sequence[int], spans: Mapping[str, slice]
     return sorted(found)
 
 
-def _noun(axis: str) -> str:
+def noun(axis: str) -> str:
+    """What an axis counts, in a sentence."""
     return {LAYER: "layer", HEAD: "head", POS: "token"}[axis]
 
 
 def _several(axis: str, which: str, quantity: Quantity) -> str:
-    return f"{quantity} {_noun(axis)}{'s' if quantity == 'all' else ''} {which}"
+    return f"{quantity} {noun(axis)}{'s' if quantity == 'all' else ''} {which}"
 
 
 def _part_words(axis: str, part: tree.Part, quantity: Quantity) -> str:
     if isinstance(part, tree.At):
         ends = {-1: "the last", 0: "the first" if axis == POS else ""}
         end = ends.get(part.index)
-        return f"{end} {_noun(axis)}" if end else f"{_noun(axis)} {part.index}"
+        return f"{end} {noun(axis)}" if end else f"{noun(axis)} {part.index}"
     if isinstance(part, tree.Named):
         span = f"the {safe_text(part.name, 40)}" if part.name != _WHOLE else "the whole text"
         if part.parts is None:

@@ -71,6 +71,16 @@ Select = Callable[[str], list[int]]
             "whose residual norm after every layer at the last token exceeds its attention output norm in "
             "every layer at the last token",
         ),
+        (
+            "any(l, p: resid_post.norm#l[p] > 900 && not attn.entropy#l[p] < 0.2)",
+            "with a layer l and a token p where the residual norm after layer l at token p exceeds 900 and "
+            "the attention entropy in layer l of any head at token p is not below 0.2 or is not there",
+        ),
+        (
+            "not all(h: attn.entropy#3:h[-1] > 1 or (bos and seq_len > 3))",
+            "not with every head h such that the attention entropy in layer 3 of head h at the last token "
+            "exceeds 1 or (with a BOS token and the number of tokens exceeds 3)",
+        ),
     ],
 )  # fmt: skip
 def test_words(text: str, words: str) -> None:

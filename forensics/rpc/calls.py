@@ -17,6 +17,8 @@ from tensorshark.forensics.rpc import shapes
 from tensorshark.forensics.rpc.lanes import Lane, Task
 from tensorshark.forensics.rpc.protocol import TOO_LARGE, Fault, Id
 from tensorshark.forensics.stats import Asked, Stats
+from tensorshark.traces.case.events import DEFAULT_MARK
+from tensorshark.traces.case.state import Attached, Note
 from tensorshark.traces.sites import STAT_FIELDS, stat_key
 
 if TYPE_CHECKING:
@@ -79,11 +81,14 @@ def rows(server: Server, params: shapes.RowsParams, task: Task) -> shapes.Rows:
         if task.tell("found", note):
             last = page
 
-    numbers = server.selections.get(params.filter, params.sort, params.descending, task, found)
+    selected = _selected(server, params.selected)
+    numbers = server.selections.get(
+        params.filter, params.sort, params.descending, task=task, selected=selected, on_found=found
+    )
     page = numbers[params.offset : params.offset + params.limit]
     cells: Any = msgspec.UNSET
     if params.columns:
-        each = [server.engine.values(column, page, task.cancelled) for column in params.columns]
+        each = [server.engine.values(column, page, task.cancelled, selected) for column in params.columns]
         cells = [[_plain(value) for value in row] for row in zip(*each, strict=True)]
     rows = server.engine.rows(page)
     return shapes.Rows(total=len(numbers), offset=params.offset, rows=rows, cells=cells)
@@ -93,7 +98,8 @@ def rows_lane(server: Server, params: shapes.RowsParams) -> Lane:
     """A page of what is known already, or soon will be, at once; all else beside the reading thread."""
     if params.columns:
         return "scan"
-    if server.selections.known(params.filter, params.sort, params.descending):
+    selected = _selected(server, params.selected)
+    if server.selections.known(params.filter, params.sort, params.descending, selected):
         return "now"
     if params.sort.strip() and len(server.engine.index) > NOW_SORTED:
         return "scan"
@@ -103,6 +109,8 @@ def rows_lane(server: Server, params: shapes.RowsParams) -> Lane:
 def trace(server: Server, params: shapes.TraceParams, _task: Task) -> shapes.TraceFacts:
     trace = server.engine.trace(params.id)
     manifest = trace.manifest
+    case = server.engine.case
+    case.refresh()
     return shapes.TraceFacts(
         number=trace.number,
         id=trace.id,
@@ -119,6 +127,9 @@ def trace(server: Server, params: shapes.TraceParams, _task: Task) -> shapes.Tra
         statistics=[name for name in STAT_FIELDS if stat_key(name) in trace.stats],
         next_tokens=manifest.next_tokens,
         experts=manifest.experts,
+        marks=[_attachment(each.name, each) for each in case.marks(trace.id)],
+        tags=[_attachment(each.name, each) for each in case.tags(trace.id)],
+        notes=[_attachment(each.text, each, each.id) for each in case.notes(trace.id)],
         provenance=manifest.provenance,
     )
 
@@ -143,6 +154,42 @@ def slice(server: Server, params: shapes.SliceParams, task: Task) -> shapes.Slic
     )
 
 
+def explain(server: Server, params: shapes.ExplainParams, task: Task) -> shapes.Explained:
+    """How a filter will be answered."""
+    selected = _selected(server, params.selected)
+    plan = server.engine.explain(params.filter, selected)
+    counts: Any = msgspec.UNSET
+    if params.counts:
+        counts = server.engine.clause_counts(params.filter, task.cancelled, selected)
+    return shapes.Explained(**msgspec.structs.asdict(plan), counts=counts)
+
+
+def why(server: Server, params: shapes.WhyParams, task: Task) -> shapes.Reasons:
+    """What made some traces match."""
+    engine = server.engine
+    selected = _selected(server, params.selected)
+    numbers = [engine.number(name) for name in params.ids]
+    matching = set(server.selections.get(params.filter, task=task, selected=selected).tolist())
+    asked = sorted(matching & set(numbers))
+    found = dict(zip(asked, engine.why(params.filter, asked, selected), strict=True))
+    return shapes.Reasons(why=[found.get(number, []) for number in numbers])
+
+
+def note(server: Server, params: shapes.NoteParams, _task: Task) -> shapes.Noted:
+    """Say something about traces, or take it back."""
+    engine, case = server.engine, server.engine.case
+    said = params.text or (DEFAULT_MARK if params.action in ("mark", "unmark") else "")
+    match params.action:
+        case "undo" | "redo":
+            return shapes.Noted(changed=len(case.undo() if params.action == "undo" else case.redo()))
+        case "strike":
+            return shapes.Noted(changed=case.strike(said))
+        case _:
+            ids = engine.ids([engine.number(name) for name in params.ids])
+            say = getattr(case, params.action)
+            return shapes.Noted(changed=say(ids, said, token=params.token, layer=params.layer))
+
+
 def stats(server: Server, params: shapes.StatsParams, task: Task) -> Stats:
     """Groups of traces compared."""
     asked = Asked(**msgspec.structs.asdict(params))
@@ -154,7 +201,7 @@ def similar(server: Server, params: shapes.SimilarParams, task: Task) -> shapes.
     engine = server.engine
     number = engine.number(params.id)
     cell = engine.cell(number, params.site, params.layer, params.pos)
-    among = server.selections.get(params.filter, "", False, task) if params.filter.strip() else None
+    among = server.selections.get(params.filter, task=task) if params.filter.strip() else None
     hits = engine.similar(
         number,
         cell,
@@ -206,6 +253,17 @@ def status(server: Server, _params: shapes.Nothing, task: Task) -> shapes.Status
         following=server.following,
         running=running,
     )
+
+
+def _selected(server: Server, name: str) -> int:
+    """Number of the trace that `$field` speaks of; 0 for none. Raises NotFoundError."""
+    return server.engine.number(name) if name else 0
+
+
+def _attachment(text: str, said: Attached | Note, id: Any = msgspec.UNSET) -> shapes.Attachment:
+    """What the case says, with its place in the trace."""
+    spot = said.spot
+    return shapes.Attachment(text=text, token=spot.token, layer=spot.layer, by=said.by, at=said.at, id=id)
 
 
 def _written(values: np.ndarray[Any, Any], encoding: str) -> Any:

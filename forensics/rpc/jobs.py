@@ -65,7 +65,8 @@ def lens(server: Server, params: shapes.LensParams, task: Task) -> shapes.LensVa
 def run(server: Server, params: shapes.RunParams, task: Task) -> shapes.Runs:
     """The analyzer over the traces that match, in capture order."""
     options = {name: _option(value) for name, value in params.options.items()}
-    numbers = server.selections.get(params.filter, "", False, task)[: params.limit]
+    selected = server.engine.number(params.selected) if params.selected else 0
+    numbers = server.selections.get(params.filter, task=task, selected=selected)[: params.limit]
     job = jobs.RunJob(
         analyzer=params.analyzer,
         capture=str(server.engine.capture.path),

@@ -143,6 +143,44 @@ TABLE = (
         lane="run",
     ),
     Method(
+        "explain",
+        shapes.ExplainParams,
+        shapes.Explained,
+        "How a filter will be answered: what answers each clause, in which order, and what that takes.",
+        calls.explain,
+        {"filter": 'label.category == "code" and seq_len > 3', "counts": True},
+        {
+            "words": _MANY,
+            "total": 8,
+            "tree": {"kind": "and", "parts": [{"kind": "clause", _MANY: _MANY}, _MANY], _MANY: _MANY},
+            "counts": [{"clause": 'label.category == "code"', "count": 1, "of": 8, _MANY: _MANY}, _MANY],
+            _MANY: _MANY,
+        },
+        lane="scan",
+    ),
+    Method(
+        "why",
+        shapes.WhyParams,
+        shapes.Reasons,
+        "Why traces match a filter: the clauses that made them, and the cells that satisfy each.",
+        calls.why,
+        {"filter": "any(resid_post.norm#[1-2][-1] > 3)", "ids": ["#2"]},
+        {
+            "why": [
+                [
+                    {
+                        "clause": _MANY,
+                        "true": True,
+                        "cells": [{"value": _MANY, "layer": 1, "token": 8}, _MANY],
+                        "count": 2,
+                        _MANY: _MANY,
+                    }
+                ]
+            ]
+        },
+        lane="scan",
+    ),
+    Method(
         "stats",
         shapes.StatsParams,
         Stats,
@@ -186,6 +224,16 @@ TABLE = (
         {"on": True},
         {"following": True, "traces": 8},
         waits=False,
+        effect=True,
+    ),
+    Method(
+        "note",
+        shapes.NoteParams,
+        shapes.Noted,
+        "Mark, tag or note traces, tokens or cells, in the case beside the capture; or take it back.",
+        calls.note,
+        {"action": "mark", "ids": ["#2"], "text": "suspect"},
+        {"changed": 1},
         effect=True,
     ),
     Method(

@@ -27,18 +27,25 @@ class Selections:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Key, Numbers] = OrderedDict()
 
-    def known(self, text: str, sort: str, descending: bool) -> bool:
+    def known(self, text: str, sort: str, descending: bool, selected: int = 0) -> bool:
         """True when `get` will not have to look."""
-        return self._key(text, sort, descending) in self._kept
+        return self._key(text, sort, descending, selected) in self._kept
 
     def get(
-        self, text: str, sort: str, descending: bool, task: Task, on_found: OnFound | None = None
+        self,
+        text: str,
+        sort: str = "",
+        descending: bool = False,
+        *,
+        task: Task,
+        selected: int = 0,
+        on_found: OnFound | None = None,
     ) -> Numbers:
         """Numbers of the traces that match, in order; a long scan says how far it is. Raises FilterError.
 
         `on_found` is called now and then with the numbers found so far, how many of how many were looked at.
         """
-        key = self._key(text, sort, descending)
+        key = self._key(text, sort, descending, selected)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -49,12 +56,18 @@ class Selections:
                 on_found(numbers, done, total)
             task.progress(done, total)
 
-        numbers = self._engine.select(text, sort, descending, task.cancelled, found)
+        numbers = self._engine.select(text, sort, descending, task.cancelled, found, selected)
         with self._lock:
             self._kept[key] = numbers
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return numbers
 
-    def _key(self, text: str, sort: str, descending: bool) -> Key:
-        return text, sort, descending, len(self._engine.index)
+    def _key(self, text: str, sort: str, descending: bool, selected: int) -> Key:
+        """All that an answer depends on: the question, the traces, and what was said about them."""
+        engine = self._engine
+        key = (text, sort, descending, selected, len(engine.index), engine.index.generation)
+        if not (text + sort).strip():
+            return key
+        macros = tuple(engine.context().macros.items()) if "${" in text + sort else ()
+        return *key, engine.case.version, macros

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
+from tensorshark.forensics.filter.answers.plan import Step
+from tensorshark.forensics.filter.answers.why import ClauseCount, Why
 from tensorshark.forensics.results import AnyResult
 from tensorshark.forensics.rpc.shapes.base import (
     Answer,
@@ -22,6 +24,8 @@ from tensorshark.traces.index import TraceRow
 
 MAX_CELLS = 1 << 16
 """(layer, pos) cells of one lens reading, times k."""
+MAX_WHY = 100
+"""Traces of one question about why they match."""
 MAX_HITS = 1000
 """Of one question about likeness."""
 
@@ -79,6 +83,8 @@ class RunParams(Params, frozen=True, kw_only=True):
     """Only traces that match."""
     limit: Annotated[int, Meta(ge=1)] | None = None
     """Only the first so many of these."""
+    selected: TraceName = ""
+    """As in `rows`."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +109,52 @@ class Runs(Answer, frozen=True, kw_only=True):
     """How many were selected."""
     runs: list[Run]
     """One."""
+
+
+class ExplainParams(Params, frozen=True, kw_only=True):
+    """A filter; the same as `tensorshark filter explain`."""
+
+    filter: Text
+    """Whole: one that cannot be read is an error."""
+    counts: bool = False
+    """Whether to count the traces that satisfy each clause alone, which may take a scan."""
+    selected: TraceName = ""
+    """As in `rows`."""
+
+
+class Explained(Answer, frozen=True, kw_only=True):
+    """How a filter will be answered."""
+
+    words: str
+    """The filter as a sentence."""
+    total: int
+    """Traces in the capture."""
+    tree: Step
+    """Its clauses, and what joins them."""
+    seconds: float
+    """Expected."""
+    bytes: int
+    """To read."""
+    counts: list[ClauseCount] | UnsetType = UNSET
+    """Clause by clause; there when they were asked for."""
+
+
+class WhyParams(Params, frozen=True, kw_only=True):
+    """A filter and traces that it matches."""
+
+    filter: Text
+    """Whole."""
+    ids: Annotated[list[TraceName], Meta(max_length=MAX_WHY)]
+    """Which traces, each as in `trace`."""
+    selected: TraceName = ""
+    """As in `rows`."""
+
+
+class Reasons(Answer, frozen=True, kw_only=True):
+    """What made the traces match."""
+
+    why: list[list[Why]]
+    """For each trace the clauses that did; none where it does not match."""
 
 
 class StatsParams(Params, frozen=True, kw_only=True):

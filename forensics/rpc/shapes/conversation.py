@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import msgspec
-from msgspec import UNSET, UnsetType
+from typing import Annotated, Literal
 
-from tensorshark.forensics.rpc.shapes.base import Answer, Params, RequestId
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from tensorshark.forensics.rpc.shapes.base import Answer, Count, Params, RequestId, TraceName
 from tensorshark.traces.index import TraceRow
+
+MAX_NOTED = 10_000
+"""Traces of one action; what is said about more is said in several."""
 
 
 class FollowParams(Params, frozen=True, kw_only=True):
@@ -37,6 +42,28 @@ class Cancelled(Answer, frozen=True, kw_only=True):
 
     cancelled: bool
     """False when no such request runs or waits; it may have been answered a moment ago."""
+
+
+class NoteParams(Params, frozen=True, kw_only=True):
+    """Something to say about traces, in the case; nothing in the capture changes."""
+
+    action: Literal["mark", "unmark", "tag", "untag", "note", "strike", "undo", "redo"]
+    """`strike` takes a note away; `undo` and `redo` are about the last action of this user."""
+    ids: Annotated[list[TraceName], Meta(max_length=MAX_NOTED)] = []
+    """Which traces, each as in `trace`; none for `strike`, `undo` and `redo`."""
+    text: Annotated[str, Meta(max_length=16_384)] = ""
+    """Name of the mark (empty: `mark`), the tag, what the note says, or the id of the note to strike."""
+    token: Count | None = None
+    """On this token of each; null: on the traces themselves."""
+    layer: Count | None = None
+    """On this cell; only with a token."""
+
+
+class Noted(Answer, frozen=True, kw_only=True):
+    """What came of it."""
+
+    changed: int
+    """How many traces or notes; 0 when it was so already, and nothing was written."""
 
 
 class RunningRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -97,6 +97,8 @@ class RowsParams(Params, frozen=True, kw_only=True):
     """Further field expressions, as in `tensorshark read -e`."""
     found: bool = False
     """Send the page as it is so far while a long scan goes on, in `found` notifications."""
+    selected: TraceName = ""
+    """The trace that `$field` speaks of, as in `trace`; empty: none."""
 
 
 class Rows(Answer, frozen=True, kw_only=True):
@@ -153,8 +155,31 @@ class TraceFacts(Answer, frozen=True, kw_only=True):
     """Candidates for the token after the last, most likely first."""
     experts: list[Expert]
     """Findings about the evidence itself."""
+    marks: list[Attachment]
+    """Of the case, which lies beside the capture; see `note`."""
+    tags: list[Attachment]
+    """Likewise."""
+    notes: list[Attachment]
+    """Likewise."""
     provenance: Provenance
     """How the numbers came to be."""
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A mark, a tag or a note of the case."""
+
+    text: str
+    """Name of the mark, the tag, or what the note says."""
+    token: int | None
+    """0-based, where it is on a token or a cell; null: on the trace."""
+    layer: int | None
+    """Where it is on a cell."""
+    by: str
+    """Who said so."""
+    at: str
+    """UTC, ISO 8601."""
+    id: str | UnsetType = UNSET
+    """Of a note, to strike it by."""
 
 
 class SliceParams(Params, frozen=True, kw_only=True):

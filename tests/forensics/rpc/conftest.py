@@ -140,7 +140,7 @@ def serve() -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def client(example: Capture) -> Iterator[Client]:
-    """One server for the tests of a module that leave it as it is."""
+    """One server for the tests of a module; what they note is gone with it."""
     one = Client(example.path, "--stdio")
     yield one
     one.kill()

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tensorshark.forensics.rpc import protocol
+from tensorshark.forensics.rpc import document, protocol
 from tensorshark.traces.store import Capture
 from tensorshark.traces.synthetic import append_synthetic, write_synthetic
 
@@ -428,55 +428,58 @@ def test_any_bytes_are_answered_or_not_and_then_the_next_is(fuzzed: Client, line
         answer = fuzzed.hear()
 
 
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats()
-    | st.text(max_size=12)
-    | st.sampled_from(["#1", "-1", "resid_post", "norms", "all[:]", "seq_len > 3", "base64", "seq_len"]),
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-NAMES = [
-    "filter",
-    "sort",
-    "offset",
-    "limit",
-    "id",
-    "site",
-    "layer",
-    "pos",
-    "position",
-    "columns",
-    "on",
-    "request",
-    "encoding",
-]
-METHOD_NAMES = [
-    "check",
-    "complete",
-    "fields",
-    "rows",
-    "trace",
-    "slice",
-    "follow",
-    "cancel",
-    "status",
-    "nothing",
-]
+LIKELY = st.sampled_from(
+    ["#1", "#2", "-1", "resid_post", "attn.entropy", "all[:]", "prompt[0:2]", "seq_len > 3", "seq_len", "tag"]
+) | st.integers(-3, 9)
+TYPES = {
+    "object": st.dictionaries(st.text(max_size=3), LIKELY, max_size=2),
+    "array": st.lists(LIKELY, max_size=3),
+    "string": LIKELY.map(str) | st.text(max_size=8),
+    "integer": st.integers(-3, 12),
+    "number": st.floats(-1, 2),
+    "boolean": st.booleans(),
+    "null": st.none(),
+}
+SCHEMA = json.loads(document.schema())
+QUICK = [method for method in SCHEMA["methods"] if method["name"] not in ("lens", "run")]
+
+
+def values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Mostly of the type that is asked for, sometimes of any."""
+    kinds = [each.get("type") for each in schema.get("anyOf", [schema])]
+    fitting = [TYPES[kind] for kind in kinds if kind]
+    if "enum" in schema:
+        fitting = [st.sampled_from(schema["enum"])]
+    return st.one_of(*fitting * 4, ODD)
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> tuple[str, Any]:
+    """A method and what may be its parameters."""
+    method = draw(st.sampled_from(QUICK))
+    named = {each["name"]: values(each["schema"]) for each in method["params"]}
+    required = {each["name"]: named.pop(each["name"]) for each in method["params"] if each["required"]}
+    params = draw(
+        st.fixed_dictionaries(required, optional=named)
+        | st.tuples(*required.values(), *named.values()).map(list)
+        | st.dictionaries(st.sampled_from([*named, *required, "x"]), ODD, max_size=4)
+    )
+    return method["name"], params
 
 
 @settings(
-    max_examples=400,
+    max_examples=600,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(
-    st.sampled_from(METHOD_NAMES),
-    st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4) | st.lists(VALUES, max_size=4),
-)
-def test_any_parameters_are_answered_once(fuzzed: Client, method: str, params: Any) -> None:
+@given(questions())
+def test_any_parameters_are_answered_once(fuzzed: Client, question: tuple[str, Any]) -> None:
+    method, params = question
     line = json.dumps({"jsonrpc": "2.0", "id": "fuzz", "method": method, "params": params})
     fuzzed.write(line.encode("utf-8", "replace"))
     answer = fuzzed.hear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,18 +74,6 @@ class Cell:
             vector = stored.astype(np.float32)
         return (ROUNDED if stored.dtype.itemsize > 4 or stored.dtype.kind in "iu" else THERE), vector
 
-    def bytes_of(self, trace: Trace) -> int:
-        """About how many bytes of tensors `read` reads: a rebuilt one takes all its parts."""
-        parts = {tensor.name: tensor.of for tensor in trace.manifest.derived}
-        sizes = {tensor.name: 4 * math.prod(tensor.shape) for tensor in trace.manifest.tensors}
-        todo, seen = [self.tensor], set[str]()
-        while todo:
-            name = todo.pop()
-            if name not in seen:
-                seen.add(name)
-                todo += parts.get(name, [])
-        return sum(sizes.get(name, 0) for name in seen)
-
     def _shape(self, trace: Trace) -> list[int] | None:
         site = trace.sites.get(self.site)
         if site is None or self.layer not in site.layers:
@@ -92,6 +81,19 @@ class Cell:
         return next(
             (tensor.shape for tensor in trace.manifest.all_tensors if tensor.name == self.tensor), None
         )
+
+
+def bytes_of(trace: Trace, names: Iterable[str]) -> int:
+    """About how many bytes of tensors loading these reads: a rebuilt one takes all its parts."""
+    parts = {tensor.name: tensor.of for tensor in trace.manifest.derived}
+    sizes = {tensor.name: 4 * math.prod(tensor.shape) for tensor in trace.manifest.tensors}
+    todo, seen = list(names), set[str]()
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo += parts.get(name, [])
+    return sum(sizes.get(name, 0) for name in seen)
 
 
 def _position(text: str) -> tuple[str, int]:

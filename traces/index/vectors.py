@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tensorshark.traces.errors import IntegrityError, NotFoundError, StorageError, UntrustedError
-from tensorshark.traces.index.cell import Cell
+from tensorshark.traces.index.cell import Cell, bytes_of
 from tensorshark.traces.index.seal import DamagedError
 from tensorshark.traces.index.vector_files import (
     DAMAGED,
@@ -172,6 +172,10 @@ class Vectors:
         """On disk."""
         return sum(self.shelf.size_of(block.rows) for block in self.shelf.head())
 
+    def __len__(self) -> int:
+        """Traces that were read, and perhaps some that are gone: costs a look at one small file."""
+        return sum(block.rows for block in self.shelf.head())
+
     def matrix(self, *, held: bool = False) -> Matrix:
         """What is there now; blocks that are damaged are thrown away. `held`: the lock is ours already."""
         for _ in range(_TRIES):
@@ -315,7 +319,7 @@ class Vectors:
             trace = self.index.capture.read(entry, number)
             kind, vector = self.cell.read(trace)
             if vector is not None:
-                size = self.cell.bytes_of(trace)
+                size = bytes_of(trace, [self.cell.tensor])
         except (IntegrityError, UntrustedError, NotFoundError):
             kind, vector = DAMAGED, None
         return key_of(entry.manifest_sha256), kind, nothing if vector is None else vector, size

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tensorshark.forensics.filter.answers.predicates import Both, Comparison, Either, Predicate
+from tensorshark.forensics.filter.answers.predicates import Both, Comparison, Either, Leaf, Predicate
+from tensorshark.forensics.filter.fields import LAYER
 from tensorshark.forensics.filter.values.cells import Signal
 from tensorshark.forensics.filter.values.operands import Tier, Value
 from tensorshark.forensics.filter.values.relations import Order
 from tensorshark.forensics.filter.values.stored import Label
+from tensorshark.forensics.filter.values.tensors import Site
+from tensorshark.forensics.filter.values.vectors import nearly_all, tensor_bytes
 from tensorshark.traces.errors import TensorsharkError
 
 if TYPE_CHECKING:
@@ -56,7 +59,7 @@ class Cost(msgspec.Struct, frozen=True):
 def estimate(predicate: Predicate, index: Index) -> Cost:
     """What it takes to answer it, at most; takes no look at the traces themselves."""
     leaves = list(predicate.leaves())
-    opening = [leaf for leaf in leaves if leaf.tier is Tier.TRACE]
+    opening = [leaf for leaf in leaves if _opens(leaf, index)]
     looking = [leaf for leaf in leaves if leaf.tier is Tier.ROWS]
     if not opening and not looking:
         return Cost(True, 0, 0)
@@ -64,9 +67,25 @@ def estimate(predicate: Predicate, index: Index) -> Cost:
     rows = traces * len(looking)
     if not opening:
         return Cost(True, 0, 0, rows)
-    reads_stats = any(isinstance(value, Signal) for leaf in opening for value in with_inner(leaf.values))
-    each = MANIFEST_BYTES + (stats_bytes(index) if reads_stats else 0)
+    values = [value for leaf in opening for value in with_inner(leaf.values)]
+    each = MANIFEST_BYTES + (stats_bytes(index) if any(isinstance(value, Signal) for value in values) else 0)
+    for site in {value for value in values if isinstance(value, Site) and value not in _only_there(opening)}:
+        each += tensor_bytes(index, site.field.key, site.pick(LAYER))
     return Cost(False, traces, traces * each, rows)
+
+
+def _opens(leaf: Leaf, index: Index) -> bool:
+    """True when traces have to be opened for it: what it asks of them is not kept beside the index."""
+    if leaf.tier is not Tier.TRACE or _only_there([leaf]):
+        return leaf.tier is Tier.TRACE
+    dear = [value for value in with_inner(leaf.values) if value.tier is Tier.TRACE and not value.parts]
+    kept = [isinstance(value, Site) and nearly_all(index, value.field.key, value.picks) for value in dear]
+    return not dear or not all(kept)
+
+
+def _only_there(leaves: Sequence[Leaf]) -> list[Value]:
+    """Tensors of which it is asked whether they are there, which their manifests say."""
+    return [leaf.value for leaf in leaves if isinstance(leaf, Comparison) and leaf.value.type == "tensor"]
 
 
 def with_inner(values: Sequence[Value]) -> Iterator[Value]:

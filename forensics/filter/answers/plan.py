@@ -30,7 +30,7 @@ from tensorshark.forensics.filter.values.reader import Reader
 from tensorshark.forensics.filter.values.relations import Contains, Matches, Order
 from tensorshark.forensics.filter.values.stored import Prompt
 from tensorshark.forensics.filter.values.tokens import Token, TokenId
-from tensorshark.traces.sites import SITES
+from tensorshark.forensics.filter.values.vectors import tensor_bytes
 
 if TYPE_CHECKING:
     from tensorshark.traces.index import Index
@@ -164,13 +164,10 @@ def _bytes(leaf: Leaf, reader: Reader, opened: bool) -> int:
 
 
 def _tensor_bytes(value: Value, reader: Reader) -> int:
-    """Of the tensors that are read for one value, per trace; a derived one takes about two more."""
+    """Of the tensors that are read for one value, per trace."""
     if value.type != "tensor" or not isinstance(value, Selected):
         return 0
-    widths = [record.d_model for record in reader.index.capture.models().values()]
-    layers = len(reader.plan(value.pick(LAYER), reader.depths[-1]))
-    lengths = reader.index.query("SELECT avg(seq_len) FROM traces WHERE row <= 100")[0][0] or 0
-    return int(layers * max(widths, default=0) * lengths * 4 * (3 if value.field.key in SITES else 1))
+    return tensor_bytes(reader.index, value.field.key, value.pick(LAYER))
 
 
 def answered_by(leaf: Leaf, reader: Reader, tier: Tier) -> str:

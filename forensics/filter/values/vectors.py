@@ -17,13 +17,15 @@ from tensorshark.forensics.filter.fields import LAYER
 from tensorshark.forensics.filter.syntax.tree import At, Named, Through
 from tensorshark.forensics.filter.values.selection import Pick
 from tensorshark.traces.errors import TensorsharkError
-from tensorshark.traces.index.cell import Cell
+from tensorshark.traces.index.cell import Cell, bytes_of
 from tensorshark.traces.index.seal import DamagedError
 from tensorshark.traces.index.vector_files import ABSENT, THERE
 from tensorshark.traces.index.vectors import COMMIT_S, Matrix, Row, Vectors, key_of
+from tensorshark.traces.sites import SITES
 
 if TYPE_CHECKING:
     from tensorshark.forensics.filter.values.reader import Reader
+    from tensorshark.traces.index import Index
 
 Numbers = NDArray[np.int64]
 
@@ -46,7 +48,9 @@ class Held:
         self._matrix = vectors.matrix()
         missing = vectors.missing()
         self.lacks[missing[missing <= reader.count] - 1] = True
-        self._offered: list[Row] = []
+        self._offered: dict[int, Row] = {}
+        self._stale = self._full = False
+        """Whether rows were written that the matrix has not; whether there is no room for more."""
         self._since = time.monotonic()
         reader.closing.append(self.flush)
 
@@ -59,12 +63,13 @@ class Held:
         """(trace, width), NaN where there is none; what is missing is read now. Raises Cancelled."""
         from tensorshark.forensics.similar import reading
 
-        if not self.lacks[numbers - 1].any():
+        self.flush()
+        if not self._stale and not self.lacks[numbers - 1].any():
             with suppress(DamagedError, FileNotFoundError):
                 return self._matrix.at(numbers)
 
         def ask(matrix: Matrix) -> NDArray[np.float32]:
-            self._matrix = matrix
+            self._matrix, self._stale = matrix, False
             return matrix.at(numbers)
 
         found = reading(self.vectors, ask, numbers, None, self._cancelled)
@@ -78,26 +83,26 @@ class Held:
 
     def offer(self, number: int, vector: NDArray[np.float32] | None) -> None:
         """Keep what was read of a trace; None: it has none."""
-        if not self.lacks[number - 1]:
+        if self._full or number in self._offered or not self.lacks[number - 1]:
             return
-        self.lacks[number - 1] = False
         width = self.vectors.cell.width
         key = key_of(self.reader.index.entry(number).manifest_sha256)
-        there = vector is not None
-        row = vector if there else np.full(width, np.nan, np.float32)
-        assert row is not None
-        self._offered.append((key, THERE if there else ABSENT, np.array(row, np.float32)))
+        row = np.full(width, np.nan) if vector is None else vector
+        self._offered[number] = (key, ABSENT if vector is None else THERE, np.array(row, np.float32))
         if time.monotonic() > self._since + COMMIT_S or len(self._offered) * 4 * width > _BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Write what was offered. Where it cannot be written, it is read again some day."""
-        offered, self._offered, self._since = self._offered, [], time.monotonic()
+        offered, self._offered, self._since = self._offered, {}, time.monotonic()
         if offered:
             try:
-                self.vectors.keep(offered)
+                written = self.vectors.keep(list(offered.values()))
             except TensorsharkError:
-                self.lacks[:] = False  # no more offers: the disk is full, say
+                self._full = True
+                return
+            self._stale |= written
+            self.lacks[np.array(list(offered)) - 1] = not written
 
     def _cancelled(self) -> bool:
         from tensorshark.forensics.filter.values.reader import Cancelled
@@ -114,8 +119,37 @@ def held(reader: Reader, site: str, picks: tuple[Pick, ...]) -> Held | None:
     return reader.once(("vectors", site, picks), lambda: _held(reader, site, picks))
 
 
+def nearly_all(index: Index, site: str, picks: tuple[Pick, ...]) -> bool:
+    """True when `held` is probably ready for any traces: quickly, for who is typing."""
+    cell = _cell(index, site, picks)
+    return cell is not None and len(index.vectors(cell)) * _NEARLY_ALL >= len(index) * (_NEARLY_ALL - 1)
+
+
+def tensor_bytes(index: Index, site: str, layers: Pick) -> int:
+    """About what reading these layers of a site takes per trace, by the first that can be read."""
+    if (index.capture.uuid, site, layers) not in _sizes:
+        for number in range(1, min(len(index), 8) + 1):
+            with suppress(TensorsharkError):
+                trace = index.trace(number)
+                names = [SITES[site].at(layer) for layer in layers.indices(trace.model.layers)]
+                _sizes[index.capture.uuid, site, layers] = bytes_of(trace, names)
+                break
+    return _sizes.get((index.capture.uuid, site, layers), 0)
+
+
+_sizes: dict[tuple[str, str, Pick], int] = {}
+
+
 def _held(reader: Reader, site: str, picks: tuple[Pick, ...]) -> Held | None:
-    models = list(reader.index.capture.models().values())
+    cell = _cell(reader.index, site, picks)
+    if cell is None:
+        return None
+    return reader.once(("vectors", cell), lambda: Held(reader, reader.index.vectors(cell)))
+
+
+def _cell(index: Index, site: str, picks: tuple[Pick, ...]) -> Cell | None:
+    """What is asked of each trace, where that is one vector and all are of one width."""
+    models = list(index.capture.models().values())
     shapes = {(model.layers, model.d_model) for model in models}
     if len(shapes) != 1 or any(not pick.single or pick.variable for pick in picks):
         return None  # vectors of several widths are not rows of one matrix
@@ -125,10 +159,9 @@ def _held(reader: Reader, site: str, picks: tuple[Pick, ...]) -> Held | None:
     if len(layers) != 1 or position is None:
         return None
     try:
-        cell = Cell.of(site, layers[0], position, width)
+        return Cell.of(site, layers[0], position, width)
     except TensorsharkError:
         return None
-    return reader.once(("vectors", cell), lambda: Held(reader, reader.index.vectors(cell)))
 
 
 def _position(pick: Pick) -> str | None:

@@ -44,6 +44,7 @@ def _truth(index: Index, number: int, layer: int, at: int) -> list[float | None]
     [
         ('similar_to("#4", resid_post, 2, -1)', 2, -1),
         ('similar_to("#4", resid_post, 2)', 2, -1),
+        ('similar_to("#1", resid_post, 2)', 2, -1),
         ('similar_to("#4", resid_post, -1, 0)', 3, 0),
         ('similar_to("#4", resid_post, 1, prompt[2])', 1, 2),
         ('similar_to("#4", resid_post, 0x1, -3)', 1, -3),
@@ -52,8 +53,9 @@ def _truth(index: Index, number: int, layer: int, at: int) -> list[float | None]
     ],
 )
 def test_numbers_are_the_same_opened_and_kept(index: Index, text: str, layer: int, at: int) -> None:
-    truth = _truth(index, 4, layer, at)
-    assert truth[3] == 1.0
+    example = int(text[13])
+    truth = _truth(index, example, layer, at)
+    assert truth[example - 1] == 1.0
     assert values(text, index, ALL) == truth, "from opened traces"
     assert values(text, index, ALL) == truth, "from what was kept of them"
     assert values(text, index, [9, 4]) == [truth[8], truth[3]]

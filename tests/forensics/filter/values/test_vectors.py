@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tensorshark.forensics.filter import parse
 from tensorshark.forensics.filter.fields import LAYER, POS, find
 from tensorshark.forensics.filter.syntax.tree import At, Named, Parts, Slice, Through
 from tensorshark.forensics.filter.values.operands import Numbers, Tier, batches
@@ -149,3 +150,18 @@ def test_two_who_read_at_once_keep_each_trace_once(index: Index) -> None:
         _cells(site, reader, all_, Tier.TRACE)
     cell = Cell.of("resid_post", 1, -1, 16)
     assert sum(block.rows for block in Vectors(index, cell).shelf.head()) == 39
+
+
+def test_what_is_kept_costs_no_opening(index: Index) -> None:
+    asked = parse('similar_to("#1", resid_post, 2, -1) > 0.5')
+    before = asked.cost(index)
+    parts = 1 + 2 * 3  # what resid_post of layer 2 is the sum of
+    assert not before.index_only and before.traces == 40
+    assert before.bytes >= 40 * parts * 64 * len(index.trace(1).token_ids)
+    step = asked.explain(index).tree
+    assert step.opens == 40 and step.by == "tensors"
+    asked.select(index)
+    assert asked.cost(index).index_only
+    other = parse('similar_to("#3", resid_post#2[-1]) > 0.5')
+    assert other.cost(index).index_only and other.explain(index).tree.by == "vectors kept beside the index"
+    assert not parse("has(resid_post#2[-1])").cost(index).index_only, "which manifests say"

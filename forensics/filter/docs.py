@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tensorshark.forensics.filter.display import parse
-from tensorshark.forensics.filter.fields import FIELDS, PLANNED, SELECTORS, FieldInfo
+from tensorshark.forensics.filter.fields import FIELDS, SELECTORS, FieldInfo
 from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
 from tensorshark.forensics.filter.functions import PLANNED as PLANNED_FUNCTIONS
 from tensorshark.forensics.filter.syntax.builder import MAX_DEPTH, MAX_TERMS, UNITS
@@ -23,9 +23,6 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "filter.md"
 
 LATER = (
     "cos(resid_post#12[-1], $resid_post#12[-1]) > 0.9",
-    "mark.suspect and not has(label.reviewed)",
-    'token[-1] == t" Paris"',
-    "${loud(12)}",
 )
 """Filters that the grammar reads and that are not answered yet; a test asks each of them."""
 
@@ -47,6 +44,14 @@ SHOWN = {
         "seq_len in {5..40, 128}",
         "resid_post.norm#20[-1] > resid_post.norm#12[-1]",
         "all(mlp_out.norm[-1] > attn_out.norm[-1])",
+    ),
+    "tokens": (
+        'token[-1] == t"Ġthe"',
+        "token in {t:262, t:290..299}",
+    ),
+    "case": (
+        "mark.suspect and not has(label.reviewed)",
+        'tag == "jailbreak" or note contains "system prompt"',
     ),
     "arithmetic": (
         "max(resid_post.norm#20) / resid_post.norm#20[-1] > 50",
@@ -131,7 +136,6 @@ def _functions() -> Iterator[str]:
 
 def _later() -> Iterator[str]:
     yield from (f"    {filter}" for filter in LATER)
-    families = ", ".join(f"`{name}.*`" for name in PLANNED)
     functions = ", ".join(f"`{name}`" for name in sorted(PLANNED_FUNCTIONS))
     yield f"\nFunctions: {functions}."
 

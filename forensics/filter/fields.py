@@ -4,6 +4,7 @@ help screen and the docs are all made from.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -25,7 +26,7 @@ SELECTORS = {LAYER: "#", HEAD: ":", POS: "["}
 SEVERITIES = ("note", "warn", "error")
 """Ascending: `expert.severity >= warn`."""
 
-Kind = Literal["column", "prompt", "label", "expert", "token", "signal", "site", "analyzer"]
+Kind = Literal["column", "prompt", "label", "expert", "case", "token", "signal", "site", "analyzer"]
 
 
 class FieldInfo(msgspec.Struct, frozen=True):
@@ -57,6 +58,10 @@ class FieldInfo(msgspec.Struct, frozen=True):
     """Names that work and are not advised: what the field is called in trace.json."""
     traces: int | None = None
     """How many traces of a capture have it; None when that was not counted."""
+    tokens: bool = False
+    """True for the texts of tokens, which may be compared with `t"Ġthe"`."""
+    ids: str = ""
+    """Of tokens: the field with their ids, for `t:262`."""
 
 
 def _column(name: str, type: Type, unit: str, help: str, example: str, noun: str, key: str = "") -> FieldInfo:
@@ -150,7 +155,7 @@ FIELDS: tuple[FieldInfo, ...] = (
     _column("seq_len", "number", "tokens", "number of tokens", "seq_len in {5..40}", "number of tokens"),
     FieldInfo(
         "token", "text", (POS,), "", "a token, decoded alone; most begin with a space", "manifest",
-        'token[-1] == " Paris"', "token", "token", "tokens", aliases=("tokens",),
+        'token[-1] == " Paris"', "token", "token", "tokens", aliases=("tokens",), tokens=True, ids="token.id",
     ),
     FieldInfo(
         "token.id", "number", (POS,), "", "a token's number in the vocabulary", "index", "token.id[0] == 1",
@@ -158,7 +163,11 @@ FIELDS: tuple[FieldInfo, ...] = (
     ),
     FieldInfo(
         "next.token", "text", (), "", "the most likely next token", "index", 'next.token == " Paris"',
-        "most likely next token", "column", "next_token", always=False,
+        "most likely next token", "column", "next_token", always=False, tokens=True, ids="next.id",
+    ),
+    FieldInfo(
+        "next.id", "number", (), "", "its number in the vocabulary", "index", "next.id == t:262",
+        "id of the most likely next token", "column", "next_id", always=False,
     ),
     FieldInfo(
         "next.p", "number", (), "", "probability of the most likely next token", "index", "next.p > 0.9",
@@ -171,6 +180,7 @@ FIELDS: tuple[FieldInfo, ...] = (
     _column(
         "layers", "number", "", "how many layers were captured", "layers >= 30", "number of captured layers"
     ),
+    _column("bytes", "number", "bytes", "size of its files on disk", "bytes > 1.5M", "size in bytes"),
     _column("dtype", "text", "", "what the model computed in", 'dtype == "bfloat16"', "dtype"),
     _column("bos", "truth", "", "a BOS token was put before the text", "not bos", "BOS token"),
     FieldInfo(
@@ -181,16 +191,25 @@ FIELDS: tuple[FieldInfo, ...] = (
         "expert.code", "text", (), "", "what was found: bos, nan, massive, truncated, integrity …", "index",
         'expert.code == "nan"', "code", "expert", "code", many=True, always=False,
     ),
+    FieldInfo(
+        "mark", "truth", (), "", "whether somebody marked the trace, or a token or cell in it", "case",
+        "not mark", "mark", "case", "",
+    ),
+    FieldInfo(
+        "mark.*", "truth", (), "", "whether it has the mark of that name", "case",
+        'mark.suspect and label.category == "injection"', "mark", "case", "",
+    ),
+    FieldInfo(
+        "tag", "text", (), "", "a tag that somebody gave it", "case", 'tag in {"jailbreak", "leak"}',
+        "tag", "case", "tag", many=True, always=False,
+    ),
+    FieldInfo(
+        "note", "text", (), "", "what somebody wrote about it", "case", 'note contains "system prompt"',
+        "note", "case", "note", many=True, always=False,
+    ),
     *_signals(),
     *_sites(),
 )  # fmt: skip
-
-PLANNED = {
-    "mark": "marks",
-    "tag": "tags",
-    "note": "notes",
-}
-"""First word of a field that the language has a place for and this version does not answer -> what it is."""
 
 Provider = Callable[[], Sequence[FieldInfo]]
 
@@ -204,6 +223,7 @@ def _measured() -> Sequence[FieldInfo]:
 PROVIDERS: list[Provider] = [_measured]
 """Where fields that analyzers declare come in. Asked only for names that are not in FIELDS."""
 
+_MARK = re.compile(r"[A-Za-z0-9_]{1,64}")
 _BY_NAME = {name: info for info in FIELDS for name in (info.name, *info.aliases)}
 
 
@@ -213,6 +233,8 @@ def find(name: str) -> FieldInfo | None:
         return _BY_NAME[name]
     if name.startswith("label.") and len(name) > len("label."):
         return label(name[len("label.") :])
+    if name.startswith("mark.") and _MARK.fullmatch(name, len("mark.")):
+        return mark(name[len("mark.") :])
     return next((info for provider in PROVIDERS for info in provider() if info.name == name), None)
 
 
@@ -222,6 +244,11 @@ def label(key: str) -> FieldInfo:
     return msgspec.structs.replace(
         _BY_NAME["label.*"], name=quoted, key=key, noun=f"label {safe_text(key, 40)}"
     )
+
+
+def mark(name: str) -> FieldInfo:
+    """The field of one mark."""
+    return msgspec.structs.replace(_BY_NAME["mark.*"], name=f"mark.{name}", key=name)
 
 
 def quote(text: str) -> str:

@@ -47,6 +47,9 @@ class Case:
         self._events: list[AnyEvent] = []
         self._version = 0
         self._lock = threading.RLock()
+        self._together = 0
+        self._step = ("", 0)
+        """Writer, and seq of the first event, of the action that is being said."""
 
     @classmethod
     def open(cls, capture: Capture, write: bool = False, sync: bool = True) -> Case:
@@ -227,6 +230,18 @@ class Case:
         """Raises NotFoundError."""
         return self._remove(kinds.RemoveFilter, name, "saved filter")
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is said within is one action: undone at once."""
+        with self._lock:
+            self._together += 1
+            try:
+                yield
+            finally:
+                self._together -= 1
+                if not self._together:
+                    self._step = ("", 0)
+
     def undo(self) -> list[AnyEvent]:
         """Take back the last action of this author; returns what was said for it, or nothing."""
         return self._back(undone=False)
@@ -323,7 +338,10 @@ class Case:
         self._log.open()
         times = later(self._events[-1].at if self._events else "")
         prev, seq, lines = self._log.prev, self._log.seq, list[bytes]()
-        step = seq + 1
+        begun, step = self._step
+        if begun != self._log.writer:
+            step = seq + 1
+            self._step = (self._log.writer, step) if self._together else ("", 0)
         for change in changes:
             seq += 1
             event = change.kind(

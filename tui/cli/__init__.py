@@ -33,6 +33,8 @@ COMMANDS = {
     "filter": "what a filter means, whether it can be read, how it will be answered",
     "fields": "every field that filters and columns can use",
     "stats": "compare groups of traces: means, effect sizes, AUROC, and how sure they are",
+    "note": "mark, tag and annotate traces, tokens and cells; list what was said",
+    "macro": "texts that filters are made of, and whole filters, kept by name",
     "run": "run an analyzer over traces",
     "serve": "answer programs in any language, as JSON-RPC over stdin and stdout",
     "models": "the models that can be captured from",

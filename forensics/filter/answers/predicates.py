@@ -20,6 +20,7 @@ from tensorshark.forensics.filter.values.batch import Batch
 from tensorshark.forensics.filter.values.operands import Numbers, Tier, Value, batches, cheapest
 from tensorshark.forensics.filter.values.reader import Reader
 from tensorshark.forensics.filter.values.relations import Bools, Order, Present, Relation, compare, said, verb
+from tensorshark.forensics.filter.values.said import Marked, Texts
 from tensorshark.forensics.filter.values.selection import Quantity
 from tensorshark.forensics.filter.values.stored import Expert, Label, Stored
 from tensorshark.forensics.filter.values.tensors import Site
@@ -137,8 +138,12 @@ class Comparison(Leaf, frozen=True):
         if isinstance(value, Label) and isinstance(relation, Order) and relation.operator == "==":
             key = "" if value.field.key == "category" else f" ({value.field.noun.removeprefix('label ')})"
             return f"{'not ' * negated}labelled {said(relation.constant)}{key}"
-        if isinstance(value, Stored) and value.type == "truth" and isinstance(relation, Order):
+        if isinstance(value, Texts) and self.quantifier == "any":
+            return f"{'without' if negated else 'with'} a {value.field.noun} that {relation.words()}"
+        if isinstance(value, Stored | Marked) and value.type == "truth" and isinstance(relation, Order):
             wanted = (relation.constant is True) == (relation.operator == "==")
+            if isinstance(value, Marked):
+                return f"{'' if wanted != negated else 'not '}{value.words('some')}"
             return f"{'with' if wanted != negated else 'without'} a {value.field.noun}"
         if isinstance(value, Expert) and self.quantifier == "any":
             without = "without" if negated else "with"

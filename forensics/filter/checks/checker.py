@@ -21,7 +21,6 @@ from tensorshark.forensics.filter.answers.predicates import (
 )
 from tensorshark.forensics.filter.checks import corpus
 from tensorshark.forensics.filter.checks.complaint import A_TYPE, LITERALS, Complaint
-from tensorshark.forensics.filter.checks.constants import Constants
 from tensorshark.forensics.filter.checks.names import Names
 from tensorshark.forensics.filter.checks.variables import Variable
 from tensorshark.forensics.filter.functions import PREDICATES
@@ -44,7 +43,7 @@ class Checker:
         self.complaint = Complaint(text)
         self.error = self.complaint.error
         self.names = Names(self.complaint)
-        self.constants = Constants(self.complaint)
+        self.constants = self.names.constants
         self.clauses: dict[Leaf, tree.Place] = {}
         """Every comparison, and where it first stands."""
 
@@ -101,6 +100,7 @@ class Checker:
         operator = _SPELLED.get(node.relation, node.relation)
         operator, strict = _STRICT.get(operator, (operator, None))
         left, right = self.constants.folded(node.left), self.constants.folded(node.right)
+        left, right = self.constants.tokens.compared(left, right)
         if isinstance(left, LITERALS) and isinstance(right, LITERALS):
             raise self.error("two constants; one side has to be a field", node.place)
         if isinstance(left, LITERALS) and operator in _FLIPPED:
@@ -123,6 +123,7 @@ class Checker:
 
     def within(self, node: tree.Within) -> Predicate:
         """`in {…}`: one value is one of the members. `not in {…}`: there is a value, and none is."""
+        node = self.constants.tokens.within(node)
         value, quantifier = self.subject(node.left)
         if not node.items:
             raise self.error("an empty set holds nothing", node.set)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from tensorshark.forensics.filter.checks.complaint import A_TYPE, LITERALS, Complaint
+from tensorshark.forensics.filter.checks.tokens import Tokens
 from tensorshark.forensics.filter.fields import SEVERITIES
 from tensorshark.forensics.filter.syntax import tree
 from tensorshark.forensics.filter.values.arithmetic import operation
@@ -33,6 +34,7 @@ class Constants:
         self.complaint = complaint
         self.error = complaint.error
         self.later = complaint.later
+        self.tokens = Tokens(complaint)
 
     def relation(self, value: Value, operator: str, node: tree.Expression, said: tree.Place) -> Relation:
         """`operator node` as a question to a value of this type. Raises FilterError."""
@@ -41,6 +43,8 @@ class Constants:
         if value.type == "time":
             date = self.date(node)
             return During(operator, date.start, date.stop, self.complaint.said(node))
+        if isinstance(node, tree.Text) and node.token:
+            return Order(operator, self.tokens.text(node, value))
         constant = self.constant(node)
         if _KINDS[type(node)] != value.type:
             raise self.mismatch(value, node)
@@ -114,7 +118,7 @@ class Constants:
                 reason = f"{far}; it is compared with <, <=, > or >="
                 raise self.error(reason, node.place)
             case tree.Text() if node.token:
-                raise self.later('token literals; write token == "…"', node.place)
+                raise self.error('t"…" is one token; search with a text in quotes', node.place)
             case tree.Number() | tree.Text() | tree.Truth():
                 return node.value
             case tree.Date():

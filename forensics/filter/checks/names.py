@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from tensorshark.forensics.filter import fields, functions
-from tensorshark.forensics.filter.checks import corpus
 from tensorshark.forensics.filter.checks.complaint import A_TYPE, LITERALS, Complaint
+from tensorshark.forensics.filter.checks.constants import Constants
 from tensorshark.forensics.filter.checks.variables import Variable
 from tensorshark.forensics.filter.fields import AXES, HEAD, LAYER, POS, SELECTORS, FieldInfo
-from tensorshark.forensics.filter.functions import FUNCTIONS, PLANNED, PREDICATES
+from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
 from tensorshark.forensics.filter.syntax import tree
-from tensorshark.forensics.filter.values.applied import Applied
 from tensorshark.forensics.filter.values.arithmetic import Arithmetic, Fixed, Negative
-from tensorshark.forensics.filter.values.cells import HeadMeans, Signal
+from tensorshark.forensics.filter.values.cells import Signal
 from tensorshark.forensics.filter.values.measured import Measured
 from tensorshark.forensics.filter.values.operands import Value
+from tensorshark.forensics.filter.values.reference import SELECTED, Reference
+from tensorshark.forensics.filter.values.said import Marked, Texts
 from tensorshark.forensics.filter.values.selection import Pick
 from tensorshark.forensics.filter.values.stored import Expert, Label, Prompt, Stored
 from tensorshark.forensics.filter.values.tensors import Site
@@ -32,6 +33,7 @@ class Names:
         self.complaint = complaint
         self.error = complaint.error
         self.later = complaint.later
+        self.constants = Constants(complaint)
         self.variables: dict[str, Variable] = {}
         """Of the any(l, p: …) or all(…) that is being checked, by name."""
 
@@ -42,7 +44,8 @@ class Names:
             raise self.error("this is a tensor; take norm(…), or cos(…) or dist(…) of two", node.place)
         if value.type == "tensor" and isinstance(node, tree.Field):
             info = fields.find(node.name)
-            axes = ", ".join((*(info.axes if info else ()), "d_model"))
+            last = "k_pos" if info and HEAD in info.axes else "d_model"
+            axes = ", ".join((*(info.axes if info else ()), last))
             remedy = f"ask has({node.name}), or compare a number, such as that of resid_post.norm"
             raise self.error(f"{node.name} is a tensor with axes {axes}; {remedy}", node.place)
         return value
@@ -55,7 +58,7 @@ class Names:
             case tree.Call():
                 return self.applied(node)
             case tree.Reference():
-                raise self.later("$field, the value in the selected trace", node.place)
+                return self.reference(node)
             case tree.Macro():
                 raise self.later("macros", node.place)
             case tree.Arithmetic():
@@ -115,36 +118,15 @@ class Names:
                 raise self.error(reason, side.place)
 
     def applied(self, node: tree.Call) -> Value:
-        """A function of a field."""
-        if node.name == "similar_to":
-            from tensorshark.forensics.filter.checks.similar import similar_to
+        """A function of values."""
+        from tensorshark.forensics.filter.checks import calls
 
-            return similar_to(self, node)
-        function = FUNCTIONS.get(node.name)
-        if function is None:
-            raise self.no_function(node)
-        if function.corpus:
-            return corpus.applied(self, node)
-        if len(node.arguments) != 1 or node.arguments[0].name:
-            raise self.error(f"{node.name}(…) takes one value", node.place)
-        argument = node.arguments[0].value
-        inner = self.comparable(argument)
-        if function.takes not in ("any", inner.type):
-            reason = f"{node.name}(…) takes {A_TYPE[function.takes]}, not {A_TYPE[inner.type]}"
-            raise self.error(reason, argument.place)
-        whole = isinstance(inner, Signal) and HEAD in inner.field.axes and not inner.pick(HEAD).parts
-        if node.name == "mean" and isinstance(inner, Signal) and whole:
-            inner = HeadMeans(inner.field, inner.picks)
-        return Applied(function, inner)
+        return calls.applied(self, node)
 
-    def no_function(self, node: tree.Call) -> FilterError:
-        """No function of values has this name."""
-        if node.name in PREDICATES:
-            return self.error(f"{node.name}(…) is true or false already; a field belongs here", node.place)
-        if node.name in PLANNED:
-            return self.later(f"{node.name}(…)", node.named)
-        known = ", ".join(sorted((*FUNCTIONS, *PREDICATES)))
-        return self.error(f"there is no function {safe_text(node.name, 40)}; there are {known}", node.named)
+    def reference(self, node: tree.Reference) -> Value:
+        """`$field`: that of the selected trace."""
+        self.complaint.needs_index(SELECTED, node.place)
+        return Reference(self.field(node.field))
 
     def field(self, node: tree.Field) -> Value:
         """A field with its selections."""
@@ -155,8 +137,14 @@ class Names:
             self.complaint.advise(f"{node.name} works here, and is called {info.name}", node.named)
         if info.kind == "column" and info.key == "row":
             self.complaint.needs_index(f"{info.name}, a trace's place in its capture,", node.place)
+        if info.kind == "column" and info.key == "bytes":
+            self.complaint.needs_index("bytes, which is known once a trace is on disk,", node.place)
+        if info.kind == "case":
+            self.complaint.needs_index(f"{info.name}, which is in the case,", node.place)
         picks = self.picks(info, node)
         match info.kind:
+            case "case":
+                return Marked(info) if info.type == "truth" else Texts(info)
             case "column":
                 return Stored(info)
             case "label":
@@ -181,11 +169,9 @@ class Names:
         name, place = node.name, node.named
         ends = self.complaint.ends(place)
         typing = ends and (fields.begins(name) or functions.begins(name))
-        family = name.partition(".")[0]
-        if family in fields.PLANNED and not typing:
-            return self.later(f"{safe_text(name, 80)} ({fields.PLANNED[family]})", place)
         if name == "t" and node.heads is not None:
-            return self.later("token literals; write token.id == …", node.place)
+            reason = "t:262 is a token's id; compare token or next.token with it"
+            return self.error(reason, node.place)
         if name in FUNCTIONS or name in PREDICATES:
             return self.error(f"{name} is a function; write {name}(…)", place, ends)
         if (reason := declared.undeclared(name)) and not typing:

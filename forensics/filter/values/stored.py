@@ -23,11 +23,11 @@ _PAGE = 500
 """Values per query."""
 _UNIQUE = frozenset(("id",))
 """Columns in which asking for each distinct value once saves nothing."""
-_MANIFOLD = frozenset(("id", "captured_at", "next_p"))
+_MANIFOLD = frozenset(("id", "captured_at", "next_p", "bytes"))
 """Columns with nearly as many different values as traces."""
 _FRACTIONS = frozenset(("next_p",))
 """Columns of numbers that are not whole."""
-_JOURNALED = frozenset(("row", "id", "captured_at"))
+_JOURNALED = frozenset(("row", "id", "captured_at", "bytes"))
 """Columns that a damaged trace has too: the journal says them."""
 
 
@@ -155,7 +155,7 @@ class Stored(_Sql, frozen=True):
     def source(self) -> tuple[str, str, str, list[str]]:
         key = self.field.key
         here = "1" if key in _JOURNALED else "damaged = 0"
-        if key in ("next_token", "next_p"):
+        if key in ("next_token", "next_id", "next_p"):
             here = "next_id IS NOT NULL"
         return "traces", key, here, []
 
@@ -179,6 +179,8 @@ class Stored(_Sql, frozen=True):
                 return [len({layer for site in manifest.sites for layer in site.layers})]
             case "next_token":
                 return [one.token for one in best]
+            case "next_id":
+                return [one.id for one in best]
             case "next_p":
                 return [one.p for one in best]
         raise AssertionError(f"nothing but the index knows {self.field.name}")

@@ -100,12 +100,23 @@ from tensorshark.traces.errors import FilterError
         ("1 + any(l: resid_post.norm#l) > 3", 4, 25, "true or false already; a field belongs here"),
         ("any(l: resid_post.norm#l + 1)", 7, 21, "this is a number; compare it with something"),
         ("resid_post.norm#l > 3", 16, 1, "a layer is a number such as #12"),
+        # functions of more than one thing, and $
+        ("argmax(resid_post.norm) > 1", 7, 15, "along one axis, and this has several layers and tokens"),
+        ("argmin(resid_post.norm#1[-1]) > 1", 7, 21, "searches along an axis, and this has one value"),
+        ("argmax(len(expert.code)) > 1", 7, 16, "searches along an axis, and this has one value"),
+        ("quantile(seq_len) > 1", 0, 17, "quantile(…) takes two values"),
+        ("quantile(seq_len, number) > 1", 18, 6, "quantile(…) takes a number here, its share"),
+        ("quantile(seq_len, 1 + 0.5) > 1", 18, 7, "the share lies between 0 and 1"),
+        ("norm(seq_len) > 1", 5, 7, "norm(…) takes a tensor, not a number"),
+        ("norm(pattern#3:1[-1]) > 1", 5, 15, "tensors with a vector for each token, such as resid_post"),
+        ("cos(resid_post) > 1", 0, 15, "cos(…) takes two values"),
+        ("cos(resid_post, 3) > 1", 16, 1, "a field belongs here, not a constant"),
+        ("max(resid_post - resid_pre) > 1", 4, 22, "this is a tensor; take norm(…)"),
+        ("seq_len > $resid_post", 10, 11, "this is a tensor; take norm(…)"),
+        ("seq_len > $nope", 11, 4, "there is no field nope"),
+        ("$label.x == 3", 12, 1, "the left side is text, and this is a number"),
         # later
-        ("cos(resid_post, $resid_post) > 0", 0, 3, "not available yet: cos(…)"),
-        ("seq_len > $seq_len", 10, 8, "not available yet: $field"),
-        ('token == t"x"', 9, 4, "not available yet: token literals"),
-        ("t:262", 0, 5, "not available yet: token literals"),
-        ("${m}", 0, 4, "not available yet: macros"),
+        ("${m}", 0, 4, "there is no macro ${m}; none is defined"),
     ],
 )  # fmt: skip
 def test_errors(text: str, column: int, length: int, reason: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tensorshark.traces.index.vector_files import dots
+from tensorshark.traces.products import dots
 
 __all__ = ["cosine", "distance", "dots"]
 

@@ -131,7 +131,8 @@ def _functions() -> Iterator[str]:
         yield f"| `{name}(…)` | any field | {help} | `{name}(label.category)` |"
     for function in FUNCTIONS.values():
         of = "anything" if function.takes == "any" else function.takes
-        yield f"| `{function.name}(…)` | {of} | {function.help} | `{function.example}` |"
+        written = function.signature or f"{function.name}(…)"
+        yield f"| `{written}` | {of} | {function.help} | `{function.example}` |"
 
 
 def _later() -> Iterator[str]:

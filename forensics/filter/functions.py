@@ -38,6 +38,8 @@ class Function(msgspec.Struct, frozen=True):
     """True when of one cell it makes that cell."""
     whole: bool = False
     """True when what it makes is a whole number."""
+    signature: str = ""
+    """How it is written, where that is not its name and one value."""
     corpus: bool = False
     """True when all traces have a say in it: `values.corpus` makes it, and `of` is not used."""
 
@@ -146,6 +148,12 @@ FUNCTIONS: dict[str, Function] = {
         _corpus(
             "rank", "the place among all traces, 1 for the largest; equal ones share the smaller number",
             "rank(resid_post.norm#12[-1]) <= 10", "rank of",
+        ),
+        Function(
+            "similar_to", "any", "number", False,
+            "cosine of the angle between a vector of each trace and that of the named one",
+            'similar_to("#7", resid_post, 12, -1) > 0.9', "likeness to a trace of", np.asarray,
+            signature="similar_to(trace, site, layer, token)",
         ),
     )
 }  # fmt: skip

@@ -15,7 +15,6 @@ import contextlib
 import dataclasses
 import hashlib
 import hmac
-import math
 import mmap
 import os
 import secrets
@@ -32,14 +31,13 @@ from tensorshark.traces.errors import StorageError, TensorsharkError
 from tensorshark.traces.files import FOLDER_MODE, read_file, replace_file, shown, write_file
 from tensorshark.traces.index.place import Place
 from tensorshark.traces.index.seal import DamagedError
+from tensorshark.traces.products import dots
 
 VERSION = 1
 """Of these files; another version is made again."""
 BLOCK_BYTES = 8 << 20
 """Of values in a full block: what a writer holds in memory, and what is made again where it is damaged."""
 KEY_BYTES = 16
-_AT_ONCE = 1 << 17
-"""Products that are summed together."""
 _MAX_HEAD = 16 << 20
 _MAX_ROWS = 1 << 22
 _SUFFIX = ".block"
@@ -241,29 +239,6 @@ class Shelf:
             kinds=np.frombuffer(about[2], np.uint8),
             values=np.frombuffer(data, "<f4", count * width, ends[0]).reshape(count, width),
         )
-
-
-def dots(a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Sums of products along the last axis (..., width) -> (...), in float64.
-
-    Each is summed in the same order whatever stands beside it, so equal vectors give equal bits.
-    """
-    shape, same = np.broadcast_shapes(a.shape, b.shape), a is b
-    if math.prod(b.shape) < math.prod(shape):  # one vector for many is converted once
-        b = b.astype(np.float64)
-    a, b = np.broadcast_to(a, shape), np.broadcast_to(b, shape)
-    axis = int(np.argmax(shape[:-1])) if len(shape) > 1 else 0
-    step = max(1, _AT_ONCE * shape[axis] // max(1, math.prod(shape))) if len(shape) > 1 else shape[0]
-    out = np.empty(shape[:-1])
-    products = np.empty((*shape[:axis], min(step, shape[axis]), *shape[axis + 1 :]))  # stays in the processor
-    with np.errstate(all="ignore"):
-        for start in range(0, shape[axis], max(1, step)):
-            part = (slice(None),) * axis + (slice(start, start + step),)
-            some = products[(slice(None),) * axis + (slice(0, min(step, shape[axis] - start)),)]
-            some[:] = a[part]
-            some *= some if same else b[part]
-            out[part[: len(shape) - 1]] = some.sum(axis=-1)
-    return out
 
 
 def _about(squares: bytes | memoryview, keys: bytes | memoryview, kinds: bytes | memoryview) -> int:

@@ -13,7 +13,6 @@ from tensorshark.forensics.filter.values.reader import Reader
 from tensorshark.forensics.filter.values.selection import Quantity
 from tensorshark.forensics.filter.values.tensors import Site
 from tensorshark.forensics.filter.values.vectors import held
-from tensorshark.traces.errors import NotFoundError
 from tensorshark.traces.text import safe_text
 
 
@@ -47,21 +46,19 @@ class SimilarTo(Value, frozen=True):
         if row is None:  # a trace that is in no index
             return absent
         example = row.reader.once(("example", self), lambda: self._example(row.reader))
-        if vectors.shape[-1] != len(example):
+        if vectors.shape[-1] != len(example):  # of another width, or none
             return absent
         kept = held(row.reader, self.site.field.key, self.site.picks) if row is batch else None
         return cosine(vectors, example, None if kept is None else kept.squares(row.numbers))
 
     def _example(self, reader: Reader) -> Array:
-        """The vector (d_model,) of the named trace. Raises NotFoundError."""
+        """The vector (d_model,) of the named trace, NaN where it has none. Raises NotFoundError for a name
+        that is no trace's."""
         from tensorshark.forensics.similar import named
 
         number = np.array([named(reader.index, self.name)])
-        vector = np.empty(0, np.float32)
-        if number[0] <= reader.count:
-            ready = self.site.now(reader, number) is not Tier.TRACE
-            batch = next(reader.batches(number)) if ready else reader.opened(int(number[0]))
-            vector = self.site.cells(batch).reshape(-1)
-        if not vector.size or np.isnan(vector).all():
-            raise NotFoundError(f"trace {safe_text(self.name, 40)} has no {self.site.words('some')}")
-        return vector
+        if number[0] > reader.count:
+            return np.empty(0, np.float32)
+        ready = self.site.now(reader, number) is not Tier.TRACE
+        batch = next(reader.batches(number)) if ready else reader.opened(int(number[0]))
+        return self.site.cells(batch).reshape(-1)

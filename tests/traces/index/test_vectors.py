@@ -18,7 +18,7 @@ from tensorshark.traces.errors import IntegrityError, StorageError, UsageError
 from tensorshark.traces.index import Index, vectors
 from tensorshark.traces.index.bulk import fill_synthetic, fill_vectors
 from tensorshark.traces.index.cell import Cell
-from tensorshark.traces.index.vector_files import THERE, Floats, Shelf, dots
+from tensorshark.traces.index.vector_files import THERE, Floats, Shelf
 from tensorshark.traces.index.vectors import Vectors, key_of
 from tensorshark.traces.manifest import trace_id
 from tensorshark.traces.store import Capture
@@ -392,18 +392,6 @@ def test_filled_without_traces(tmp_path: Path) -> None:
 def test_keys_of_any_text() -> None:
     keys = [key_of(text) for text in ("ab" * 32, "AB" * 32, "", "zz" * 32, "ab", "é" * 64, "ab " * 16)]
     assert {len(key) for key in keys} == {16} and keys[0] == bytes.fromhex("ab" * 16)
-
-
-def test_sums_do_not_depend_on_their_neighbours() -> None:
-    values = np.random.default_rng(0).standard_normal((50, 577)).astype(np.float32)
-    whole = dots(values, values)
-    for part in (values[7:8], np.asfortranarray(values)[3:], values[::-1]):
-        assert set(dots(part, part).tolist()) <= set(whole.tolist())
-    assert dots(values[7], values[7]) == whole[7]
-    many = np.broadcast_to(values[:, None], (50, 9, 577))  # more than are multiplied at once
-    np.testing.assert_array_equal(dots(many, values[:1]), np.repeat(dots(values, values[0])[:, None], 9, 1))
-    assert dots(np.ones(1 << 18), np.ones(1 << 18)) == 1 << 18
-    assert dots(values[:0], values[0]).shape == (0,)
 
 
 def test_a_shelf_of_another_width_is_another(tmp_path: Path, capture: Capture) -> None:

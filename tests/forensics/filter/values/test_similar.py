@@ -93,8 +93,9 @@ def test_an_example_that_is_not_there(index: Index) -> None:
     for text in ('similar_to("#99", resid_post, 1)', 'similar_to("zz", resid_post, 1)'):
         with pytest.raises(NotFoundError, match="no trace"):
             parse(f"{text} > 0").select(index)
-    with pytest.raises(NotFoundError, match="trace #2 has no resid_post in layer 9 at the last token"):
-        parse('similar_to("#2", resid_post, 9) > 0').select(index)
+    for text in ('similar_to("#2", resid_post, 9)', 'similar_to("#2", resid_post, 1, 3)'):  # of two tokens
+        assert not parse(f"{text} > -2").select(index).size
+        assert values(text, index, ALL) == [None] * 30
 
 
 @pytest.mark.parametrize(

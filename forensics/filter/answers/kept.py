@@ -131,11 +131,11 @@ class Kept:
     def everywhere(self, leaf: Leaf) -> Bools:
         """The answer of a comparison that the index answers, for all traces (trace,)."""
         asked = self.asked(leaf)
-        new = np.flatnonzero(~asked.asked) + 1
-        if len(new) == 0:
+        new = len(asked.asked) - int(np.count_nonzero(asked.asked))
+        if new == 0:
             return asked.true
-        if len(new) * _AGAIN < self.reader.count:
-            asked.ask(leaf, self.reader, new)
+        if new * _AGAIN < self.reader.count:
+            asked.ask(leaf, self.reader, np.flatnonzero(~asked.asked) + 1)
         else:
             asked.true = leaf.everywhere(self.reader)
             asked.asked[:] = True

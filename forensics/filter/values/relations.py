@@ -57,6 +57,25 @@ def compare(left: Any, operator: str, right: Any) -> Any:
     return _COMPARE[operator](left, right)
 
 
+@lru_cache(maxsize=64)
+def _among_float32(operator: str, constant: Any) -> tuple[str, np.floating[Any]]:
+    """The same question to float32 numbers, with a constant that is one of them: a tenth of the work.
+
+    Where the constant lies between two of them, beyond it means from the next one on.
+    """
+    with np.errstate(over="ignore"):
+        nearest = np.float32(constant)
+    exact, rounded = np.float64(constant), np.float64(nearest)
+    if exact == rounded:
+        return operator, nearest
+    if operator in ("==", "!="):
+        return operator, np.float32(np.nan)  # nothing is equal to it
+    up = rounded > exact
+    if operator in (">", ">="):
+        return (">=" if up else ">"), nearest
+    return ("<" if up else "<="), nearest
+
+
 def verb(operator: str, negated: bool) -> str:
     """The operator in a sentence: `exceeds`."""
     return _VERBS[operator][negated]
@@ -100,8 +119,11 @@ class Order(Relation, frozen=True):
         return bool(compare(value, self.operator, self.constant))
 
     def array(self, values: NDArray[Any]) -> Bools:
-        # A numpy scalar, unlike a Python float, is not rounded to the array's float32 first.
-        found: Bools = compare(values, self.operator, np.float64(self.constant))
+        if values.dtype == np.float32:
+            operator, constant = _among_float32(self.operator, self.constant)
+        else:
+            operator, constant = self.operator, np.float64(self.constant)
+        found: Bools = compare(values, operator, constant)
         return found
 
     @property

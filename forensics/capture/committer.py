@@ -25,6 +25,7 @@ from tensorshark.traces.writer import Staged, Writer, plain_bytes
 
 if TYPE_CHECKING:
     from tensorshark.forensics.capture.forward import Row
+    from tensorshark.forensics.capture.keep import Keep
 
 DEPTH = 1
 """Stretches of traces that may wait to be committed."""
@@ -35,6 +36,8 @@ class Counts:
     """What has been committed so far."""
 
     ids: list[str] = field(default_factory=list)
+    dropped: int = 0
+    """Traces that were not to be kept."""
     tokens: int = 0
     tensor_bytes: int = 0
     plain_bytes: int = 0
@@ -59,12 +62,18 @@ Taken = Captured | Staged
 class Committer:
     """Context manager; leaving it commits what is queued, or abandons it after an error or `abandon`."""
 
-    def __init__(self, capture: Capture, manifests: Manifests, beside_the_pass: bool) -> None:
-        """`beside_the_pass`: hash and write in the thread, for passes that leave the processor free."""
+    def __init__(
+        self, capture: Capture, manifests: Manifests, beside_the_pass: bool, keep: Keep | None = None
+    ) -> None:
+        """`beside_the_pass`: hash and write in the thread, for passes that leave the processor free.
+
+        `keep` says which traces are stored; None: all.
+        """
         self.counts = Counts()
         self._capture = capture
         self._manifests = manifests
         self._beside = beside_the_pass
+        self._keep = keep
         self._queue: queue.Queue[Sequence[Taken] | None] = queue.Queue(DEPTH)
         self._error: BaseException | None = None
         self._abandoned = threading.Event()
@@ -72,7 +81,7 @@ class Committer:
         self._closing = ExitStack()
 
     def take(self, captured: Captured) -> Taken | None:
-        """Write a trace now, or leave that to the thread; None for one that is there already."""
+        """Write a trace now, or leave that to the thread; None for one that is there already or not kept."""
         return captured if self._beside else self._stage(captured)
 
     def put(self, traces: Sequence[Taken]) -> None:
@@ -132,6 +141,9 @@ class Committer:
 
     def _stage(self, captured: Captured) -> Staged | None:
         manifest = self._manifests.build(captured.prompt, captured.row, captured.batch)
+        if self._keep is not None and not self._keep.keeps(manifest, captured.row, self._capture):
+            self.counts.dropped += 1
+            return None
         return self._writer.stage(manifest, captured.row.tensors, captured.row.stats)
 
     def _count(self, manifest: TraceManifest | None) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tensorshark.forensics.capture.batches import buckets, stretches
 from tensorshark.forensics.capture.committer import Captured, Committer, Taken
 from tensorshark.forensics.capture.forward import Recorder
+from tensorshark.forensics.capture.keep import Keep, keeping
 from tensorshark.forensics.capture.loading import LoadedModel, load
 from tensorshark.forensics.capture.manifests import Manifests
 from tensorshark.forensics.capture.models import find
@@ -38,9 +39,10 @@ WINDOW = 512
 def run(prompts: Iterable[Prompt], path: Path, settings: CaptureSettings, on_progress: OnProgress) -> Summary:
     """See `tensorshark.forensics.capture.capture`."""
     started = time.perf_counter()
+    keep = keeping(settings)
     model = load_model(settings, on_progress)
     summary = Summary(path=path)
-    session = _Session(model, path, settings, summary, on_progress)
+    session = _Session(model, path, settings, summary, on_progress, keep)
     ready = time.perf_counter()
     summary.load_seconds = ready - started
     total = len(prompts) if isinstance(prompts, Sequence) else 0
@@ -78,6 +80,7 @@ class _Session:
         settings: CaptureSettings,
         summary: Summary,
         on_progress: OnProgress,
+        keep: Keep | None,
     ) -> None:
         layers = parse_layers(settings.layers, model.layers)
         self._settings = settings
@@ -92,8 +95,9 @@ class _Session:
         summary.model = record.name
         vocab = vocabulary(model.tokenizer, model.vocab)
         self._manifests = Manifests(model, record, settings, layers, vocab)
+        self._keep = keep
         self._committer = Committer(
-            self._capture, self._manifests, beside_the_pass=model.device.type != "cpu"
+            self._capture, self._manifests, beside_the_pass=model.device.type != "cpu", keep=keep
         )
         self._passed = self._tokens_passed = 0
 
@@ -112,6 +116,7 @@ class _Session:
         """Put what was committed into the summary."""
         counts, summary = self._committer.counts, self._summary
         summary.captured = len(counts.ids)
+        summary.dropped = counts.dropped
         summary.tokens = counts.tokens
         summary.tensor_bytes = counts.tensor_bytes
         summary.plain_bytes = counts.plain_bytes
@@ -175,8 +180,11 @@ class _Session:
     def _show(self, total: int) -> None:
         counts = self._committer.counts
         done = self._passed + self._summary.skipped + len(self._summary.failed)
+        said = "capturing"
+        if self._keep is not None:
+            said += f", kept {self._passed - counts.dropped:,} of {self._passed:,}"
         self._on_progress(
-            Progress("capture", "capturing", done, total, tokens=self._tokens_passed, bytes=counts.bytes)
+            Progress("capture", said, done, total, tokens=self._tokens_passed, bytes=counts.bytes)
         )
 
 

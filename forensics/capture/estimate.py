@@ -17,6 +17,7 @@ import numpy as np
 
 from tensorshark.forensics.capture.engine import load_model
 from tensorshark.forensics.capture.forward import Recorder, Row
+from tensorshark.forensics.capture.keep import keeping
 from tensorshark.forensics.capture.loading import LoadedModel
 from tensorshark.forensics.capture.manifests import Manifests
 from tensorshark.forensics.capture.prompts import Prompt
@@ -56,6 +57,8 @@ class Plan:
     """What their four residual sites would take as float32, nothing derived."""
     failed: list[str] = field(default_factory=list)
     """One sentence for each prompt that cannot be captured."""
+    keep: str = ""
+    """What of this would be stored, in words; all counts are then at most. Empty: all of it."""
 
     @property
     def bytes(self) -> int:
@@ -67,6 +70,7 @@ def estimate(
     prompts: Iterable[Prompt], path: Path, settings: CaptureSettings, on_progress: OnProgress
 ) -> Plan:
     """Tokenise everything, run the shortest prompt once, and add up. Raises as `capture` does."""
+    keep = keeping(settings)
     model = load_model(settings, on_progress)
     given = list(prompts)
     prepared = Tokens(model, settings).prepare(given)
@@ -93,6 +97,7 @@ def estimate(
         lens_bytes=_lens_bytes(path, model, settings) if todo else 0,
         plain_bytes=sizes.plain,
         failed=failed,
+        keep=keep.words() if keep else "",
     )
 
 

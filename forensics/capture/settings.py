@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -53,6 +53,10 @@ class CaptureSettings:
     """Also load weights that are pickles (they can run code)."""
     trust_remote_code: bool = False
     """Also run Python that comes with the model; a Hugging Face id then needs a full commit as revision."""
+    keep: str = ""
+    """A display filter: traces that it does not match are not stored; empty for all. See `keep`."""
+    macros: Mapping[str, str] = field(default_factory=dict)
+    """What `${name}` in `keep` stands for."""
     argv: tuple[str, ...] = ()
     """The command line for the provenance, without the prompts."""
 
@@ -104,6 +108,8 @@ class Summary:
     """Traces committed by this run."""
     skipped: int = 0
     """Prompts whose trace was already there."""
+    dropped: int = 0
+    """Traces that have run and were not stored, because `keep` did not match them."""
     failed: list[str] = field(default_factory=list)
     """One sentence for each prompt that could not be captured, naming it and why."""
     tokens: int = 0

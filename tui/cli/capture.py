@@ -38,6 +38,7 @@ Examples:
   tensorshark capture -w my.tshark --prompt "The capital of France is"
   tensorshark capture -w my.tshark -i prompts.txt --label source=web --bos always
   tensorshark capture -w my.tshark -i attacks.jsonl --chat --layers 0-5,-1 --patterns
+  tensorshark capture -w my.tshark -i big.csv --keep 'label.category == "injection" or max(surprisal) > 12'
   tensorshark capture -w my.tshark -i big.csv --model ./my-model --dtype bfloat16 --dry-run
   generate-prompts | tensorshark capture -w my.tshark -i - --format jsonl --json
 
@@ -51,6 +52,11 @@ Input files, UTF-8:
 \b
 Sites: resid_pre, attn_out, mlp_out, resid_post (all of them by default), attn (attention summaries, by
   default), pattern (whole attention patterns, also --patterns).
+
+\b
+Keep: a display filter, asked of each trace when it has run and before it is stored. It may speak of prompt,
+  text, labels, tokens, next token, statistics, tensors of the captured sites, findings, lens and surprisal;
+  not of number, time, marks, ranks or other traces. What it drops runs again when the line is run again.
 
 \b
 What is there already is not computed again: run the same line after Ctrl-C and it goes on. Several models may
@@ -151,6 +157,12 @@ Exit codes: 0 ok, 1 some prompts could not be captured, 2 usage, 3 no such model
     show_default=True,
     help="Where the weights of the logit lens go; auto embeds below 256 MB.",
 )
+@click.option(
+    "--keep",
+    default="",
+    metavar="FILTER",
+    help="Store only the traces that match; see Keep.",
+)
 @click.option("--revision", metavar="REV", help="Branch, tag or commit of a Hugging Face id.")
 @click.option("--allow-pickle", is_flag=True, help="Load weights that are pickles; they can run code.")
 @click.option(
@@ -181,7 +193,9 @@ def command(
         raise UsageError("nothing to capture: give --prompt TEXT or -i FILE with prompts in it")
     names = [name.strip() for name in sites.split(",") if name.strip()] + ["pattern"] * patterns
     chosen = tuple(name for name in CAPTURE_SITES if name in names) + tuple(set(names) - set(CAPTURE_SITES))
-    settings = CaptureSettings(sites=chosen, argv=tuple(_argv(ctx)), **options)
+    settings = CaptureSettings(
+        sites=chosen, macros=_macros(options["keep"]), argv=tuple(_argv(ctx)), **options
+    )
     with drawn() as on_progress:
         if dry_run:
             planned = plan(prompts, path, settings, on_progress)
@@ -192,7 +206,7 @@ def command(
                 summary = interrupted.summary
     if dry_run:
         return _say_plan(planned, path, as_json)
-    return _say_summary(summary, as_json)
+    return _say_summary(summary, as_json, bool(settings.keep.strip()))
 
 
 def _prompts(
@@ -208,6 +222,15 @@ def _prompts(
             raise UsageError("-i - reads stdin: say what it holds with --format txt, jsonl or csv")
         else:
             yield from read_prompts(sys.stdin.buffer, form, "stdin", labels)
+
+
+def _macros(keep: str) -> dict[str, str]:
+    """The user's, where --keep uses any."""
+    if "${" not in keep:
+        return {}
+    from tensorshark.forensics import config
+
+    return {name: text for name, (text, _) in config.macros().items()}
 
 
 def _argv(ctx: click.Context) -> Iterator[str]:
@@ -230,6 +253,7 @@ def _say_plan(planned: Plan, path: str, as_json: bool) -> int:
     else:
         output.write(
             [
+                *([f"keeps        at most what follows: {planned.keep}"] if planned.keep else []),
                 f"would write  {planned.traces:,} traces, {planned.tokens:,} tokens, to {safe_text(path)}"
                 f" ({planned.skipped:,} are there already)",
                 f"tensors      {planned.tensor_bytes:,} bytes"
@@ -243,13 +267,15 @@ def _say_plan(planned: Plan, path: str, as_json: bool) -> int:
     return _say_failures(planned.failed)
 
 
-def _say_summary(summary: Summary, as_json: bool) -> int:
+def _say_summary(summary: Summary, as_json: bool, keep: bool) -> int:
     """The last words on stderr, the data on stdout; raises KeyboardInterrupt after Ctrl-C."""
     for remark in summary.remarks:
         output.note(safe_text(remark))
-    rate = f"{summary.captured / summary.seconds:.1f} traces/s" if summary.captured else "nothing to do"
+    passed = summary.captured + summary.dropped
+    rate = f"{passed / summary.seconds:.1f} traces/s" if passed else "nothing to do"
+    kept = f"kept {summary.captured:,} of {passed:,}" if keep else f"{summary.captured:,}"
     output.note(
-        f"{summary.captured:,} traces, {summary.tokens:,} tokens, {output.size(summary.bytes)}"
+        f"{kept} traces, {summary.tokens:,} tokens, {output.size(summary.bytes)}"
         f"{_of_plain(summary.tensor_bytes, summary.plain_bytes)} in {summary.seconds:.1f} s, {rate}"
         + (f"; {summary.skipped:,} were there already" if summary.skipped else "")
         + f"; {safe_text(str(summary.path))} is valid"

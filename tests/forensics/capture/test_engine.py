@@ -45,8 +45,8 @@ def beside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> b
     """Hashing and writing as it is done for a pass on the processor, and on an accelerator."""
     original = Committer.__init__
 
-    def made(self: Committer, capture: Capture, manifests: Any, beside_the_pass: bool) -> None:
-        original(self, capture, manifests, request.param)
+    def made(self: Committer, capture: Capture, manifests: Any, beside_the_pass: bool, **rest: Any) -> None:
+        original(self, capture, manifests, request.param, **rest)
 
     monkeypatch.setattr(Committer, "__init__", made)
     return bool(request.param)

@@ -233,3 +233,24 @@ def test_help_has_examples(capsys: Output) -> None:
     assert code == 0
     for words in ("Examples:", "--prompt", "--dry-run", "Exit codes:", ".jsonl"):
         assert words in out
+
+
+@pytest.mark.model
+def test_keep(tmp_path: Path, llama: str, capsys: Output) -> None:
+    prompts = tmp_path / "p.txt"
+    prompts.write_text("Hi\nHello there, you\nGood morning to you all\n")
+    words = ("-w", str(tmp_path / "c.tshark"), "-m", llama, "-i", str(prompts), "--keep", "seq_len > 5")
+    code, out, _ = typed(capsys, *words, "--dry-run")
+    assert code == 0
+    assert "at most what follows: traces whose number of tokens exceeds 5" in out
+    code, out, err = typed(capsys, *words, "--json")
+    assert code == 0 and "kept 2 of 3 traces, " in err
+    summary = json.loads(out)
+    assert (summary["captured"], summary["dropped"]) == (2, 1)
+    [_, trace] = Capture.open(tmp_path / "c.tshark").select("")
+    assert trace.manifest.provenance.argv[-3:] == ["--keep", "seq_len > 5", "--json"]
+    code, out, err = typed(capsys, *words[:-1], "seq_len > 5 and number < 3")
+    assert (code, out) == (2, "")
+    shown = err.splitlines()
+    assert shown[-3].index("number") == shown[-2].index("^"), err
+    assert "is not known before a trace is stored" in shown[-1]

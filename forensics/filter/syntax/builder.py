@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from tensorshark.forensics.filter.syntax import tree
+from tensorshark.forensics.filter.syntax import lalr, tree
 from tensorshark.forensics.filter.syntax.lalr import Branch, Token
 from tensorshark.traces.errors import FilterError
 from tensorshark.traces.text import safe_text
@@ -141,6 +141,9 @@ class _Builder:
             return tree.Number(place, self.bounded(int(match["hex"], 16), place), "")
         unit = match["unit"]
         if unit not in UNITS and unit not in LATER_UNITS:
+            if word := word_behind(unit):
+                at = tree.Place(place.stop - len(word), place.stop)
+                raise self.error(f"a blank is missing before {word}", at)
             known = ", ".join([*filter(None, UNITS), *LATER_UNITS])
             at = tree.Place(place.stop - len(unit), place.stop)
             begun = (*UNITS, *LATER_UNITS, "e")
@@ -259,6 +262,12 @@ class _Builder:
 
     def variable(self, branch: Branch, place: tree.Place) -> tree.Named:
         return tree.Named(branch.children[0].text, None)
+
+
+def word_behind(unit: str) -> str:
+    """The word of the language that stands behind a unit, or in its place, without a blank: `kand`."""
+    words = (word for word in lalr.tables().words if unit.endswith(word))
+    return next((word for word in words if unit[: -len(word)] in {*UNITS, *LATER_UNITS}), "")
 
 
 def _place(part: Token | Branch) -> tree.Place:

@@ -16,6 +16,10 @@ import msgspec
 
 END = "$END"
 """The terminal after the last one."""
+GLUED = "$GLUED"
+"""Of a word that has no blank before it where one is missing: `"injection"and`."""
+_APART = frozenset({"STRING", "LABEL", "NUMBER", "DATE"})
+"""Terminals that no word may follow without a blank."""
 
 
 class Tables(msgspec.Struct, frozen=True):
@@ -88,6 +92,7 @@ def scan(text: str) -> list[Token]:
 
 
 _BLANK = re.compile(r"\s*")
+_WORD = re.compile(r"[A-Za-z0-9_]+")
 
 
 class Parser:
@@ -109,6 +114,9 @@ class Parser:
             if terminal == "NAME":
                 terminal = words.get(said, terminal)
             self._take(Token(terminal, said, at - len(said), at))
+            word = _WORD.match(text, at) if terminal in _APART else None
+            if word and (terminal != "DATE" or word[0] in words):
+                raise Stuck(Token(GLUED, word[0], at, word.end()), self.accepts())
         at = _BLANK.match(text, at).end()  # type: ignore[union-attr]  # it matches everywhere
         if at < len(text):
             raise Stuck(Token("", text[at], at, at + 1), self.accepts())

@@ -29,6 +29,7 @@ _OPENERS = {"_RPAR": "(", "_RBRACE": "{", "_RSQB": "["}
 _OPENS_QUOTE = re.compile(r"\.?[\"']")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BINDER_BEGUN = re.compile(r"\b(any|all)\s*\(\s*[a-z]\w*(\s*,\s*[a-z]\w*)*\s*,?\s*$")
+_NUMBER_BEFORE = re.compile(r"[0-9]([A-Za-z]+)\s*$")
 _DATE_BEGUN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+-]*$")
 _BEGUN = ("=", "!", "&", "|", "^", ".", "$", "${", "label.")
 """What a person types on the way to something longer."""
@@ -77,6 +78,11 @@ def _explained(stuck: lalr.Stuck, text: str) -> FilterError:
     length = len(said)
     if token.terminal == "" and _OPENS_QUOTE.match(rest):
         reason, length, typing = "the quote is not closed", len(rest), True
+    elif (number := _NUMBER_BEFORE.search(text[:column])) and (word := builder.word_behind(number[1])):
+        reason, column, length = f"a blank is missing before {word}", number.end(1) - len(word), len(word)
+        typing = False
+    elif token.terminal == lalr.GLUED:
+        reason, typing = f"a blank is missing before {safe_text(said, 40)}", False
     elif token.terminal == "":
         reason = f"{safe_text(said)} has no meaning here"
     elif said == "=":

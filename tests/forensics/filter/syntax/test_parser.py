@@ -228,3 +228,47 @@ def test_what_is_typed_on_the_way_to_a_filter_is_never_a_syntax_error(text: str)
             # A name so far that is no field, or a function, a set or an any(…) that awaits its comparison.
             fine = ("there is no field", "needs", "compare", "belongs here")
             assert any(words in found.reason for words in fine), (text[:length], found.reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "glued"),
+    [
+        ('label.category == "injection"and bos', "and"),
+        ('label.category == "injection"andresid_post.norm > 3', "andresid_post"),
+        ("label.category == 'a'or bos", "or"),
+        ('label.category in {"a"} and "x"in {"y"}', "in"),
+        ('label."odd key"contains "x"', "contains"),
+        ("seq_len > 12and bos", "and"),
+        ("seq_len > 1.5kor bos", "or"),
+        ("seq_len > 0xffor bos", "or"),
+        ("seq_len > 0x1fxor bos", "xor"),
+        ("seq_len > 12_000", "_000"),
+        ("time > 2026-08-01and bos", "and"),
+        ('"a"12', "12"),
+    ],
+)
+def test_a_word_without_a_blank_before_it_is_refused(text: str, glued: str) -> None:
+    error = failure(text)
+    assert error.reason == f"a blank is missing before {glued}"
+    assert text[error.column : error.column + error.length] == glued
+    assert not error.incomplete
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(bos)and(seq_len>3)or not(bos)",
+        'label.category in{"a","b"}and bos',
+        "token[-1]in{'a'}",
+        "seq_len in {3..5,7}",
+        "resid_post.norm#12[-1]>3 and bos",
+        'label.category=="a" and"b"==label.x',
+        "time >= 2026-08-01T10:30",
+        "time in {2026-08-01..2026-08-07}",
+        "token[user-2b] == 'x'",
+        "seq_len>1.5k&&bos||bos",
+        "resid_post.norm#[1-3][4:] > 3",
+    ],
+)
+def test_signs_and_brackets_need_no_blanks(text: str) -> None:
+    parser.parse(text)

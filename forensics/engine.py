@@ -56,17 +56,22 @@ class Engine:
         self._analyzers = Worker()
         self._labels: tuple[int, dict[str, dict[str, int]]] = (-1, {})
 
-    def check(self, text: str) -> Check:
-        """What a filter that is being typed means so far. Raises nothing."""
+    def check(self, text: str, selected: int = 0) -> Check:
+        """What a filter that is being typed means so far; `selected` as in `select`. Raises nothing."""
         from tensorshark.forensics.filter import check
 
-        return check(text, self.index, self.context().macros)
+        return check(text, self.index, context=self.context(selected))
 
-    def complete(self, text: str, position: int) -> list[Completion]:
-        """What could be typed at `position` (in characters) of a filter."""
+    def complete(
+        self, text: str, position: int, history: Sequence[str] = (), selected: int = 0
+    ) -> list[Completion]:
+        """What could be typed at `position` (in characters) of a filter.
+
+        `history` are filters applied before, the most recent first.
+        """
         from tensorshark.forensics.filter import complete
 
-        return complete(text, position, self.index)
+        return complete(text, position, self.index, self.context(selected), history)
 
     def select(
         self,

@@ -81,28 +81,74 @@ def surprisals(asked: Iterable[tuple[Trace, Sequence[int]]]) -> Iterator[Floats 
 
     NaN at position 0, before which nothing stands, and where the state is not finite.
     """
+    waiting: list[_Tokens | Exception] = []
+    model, source = "", None
     for trace, positions in asked:
-        try:
-            yield _surprisal(trace, positions)
-        except TensorsharkError as error:
-            yield error
+        tokens = _tokens(trace, positions)
+        held = sum(len(part.ids) for part in waiting if isinstance(part, _Tokens))
+        if trace.manifest.model != model or held >= ROWS:
+            yield from _surprised(source, waiting)
+            waiting, model = [], trace.manifest.model
+        source = trace
+        waiting.append(tokens)
+    yield from _surprised(source, waiting)
 
 
-def _surprisal(trace: Trace, positions: Sequence[int]) -> Floats:
-    found = np.full(len(positions), np.nan, np.float32)
+class _Tokens(NamedTuple):
+    """Tokens of one trace that wait for their turn, with the states before them."""
+
+    size: int
+    """Positions asked for."""
+    places: list[int]
+    """Which of them have a token before them."""
+    ids: NDArray[np.int64]
+    """(token,)"""
+    states: Floats
+    """(token, d_model) of the last layer at the position before."""
+
+
+def _tokens(trace: Trace, positions: Sequence[int]) -> _Tokens | Exception:
     places = [place for place, position in enumerate(positions) if position > 0]
-    before = [positions[place] - 1 for place in places]
-    tokens = np.array([trace.token_ids[position + 1] for position in before], dtype=np.int64)
-    if not places:
-        return found
-    states = _load(trace, trace.model.layers - 1, before)
-    weights = weights_of(trace.capture, trace.manifest.model)
-    for start in range(0, len(places), ROWS):
-        block, ids = states[start : start + ROWS], tokens[start : start + ROWS]
-        well = np.isfinite(block).all(axis=-1) & (ids >= 0) & (ids < len(weights["unembed.weight"]))
-        logp = distribution(logits(np.where(well[:, None], block, 0), weights, trace.model.lens)).logp
-        own = -np.take_along_axis(logp, np.where(well, ids, 0)[:, None], axis=-1)[:, 0]
-        found[places[start : start + ROWS]] = np.where(well, own, np.nan)
+    ids = np.array([trace.token_ids[positions[place]] for place in places], dtype=np.int64)
+    try:
+        states = _load(trace, trace.model.layers - 1, [positions[place] - 1 for place in places])
+    except TensorsharkError as error:
+        return error
+    return _Tokens(len(positions), places, ids, states)
+
+
+def _surprised(source: Trace | None, waiting: list[_Tokens | Exception]) -> Iterator[Floats | Exception]:
+    """All parts at once; they are of one model."""
+    parts = [part for part in waiting if isinstance(part, _Tokens)]
+    found: Floats | Exception = np.empty(0, np.float32)
+    if source is not None and parts:
+        ids, states = (np.concatenate(each) for each in zip(*(part[2:] for part in parts), strict=True))
+        try:
+            found = _nats(source, ids, states)
+        except TensorsharkError as error:  # of the lens file: no trace can be read
+            found = error
+    start = 0
+    for part in waiting:
+        if isinstance(part, Exception) or isinstance(found, Exception):
+            yield part if isinstance(part, Exception) else found
+            continue
+        cells = np.full(part.size, np.nan, np.float32)
+        cells[part.places] = found[start : start + len(part.ids)]
+        start += len(part.ids)
+        yield cells
+
+
+def _nats(source: Trace, ids: NDArray[np.int64], states: Floats) -> Floats:
+    """-log p (token,) of tokens after states (token, d_model), ROWS at a time."""
+    found = np.full(len(ids), np.nan, np.float32)
+    weights = weights_of(source.capture, source.manifest.model)
+    vocab = len(weights["unembed.weight"])
+    for start in range(0, len(ids), ROWS):
+        block, own = states[start : start + ROWS], ids[start : start + ROWS]
+        well = np.isfinite(block).all(axis=-1) & (own >= 0) & (own < vocab)
+        logp = distribution(logits(np.where(well[:, None], block, 0), weights, source.model.lens)).logp
+        nats = -np.take_along_axis(logp, np.where(well, own, 0)[:, None], axis=-1)[:, 0]
+        found[start : start + ROWS] = np.where(well, nats, np.nan)
     return found
 
 

@@ -183,7 +183,7 @@ class Listing(Shell):
 
     @on(FilterTyped)
     def _typed(self, message: FilterTyped) -> None:
-        self.session.check(message.text, message.position)
+        self.session.check(message.text, message.position, message.history)
         self._say_count()
 
     @on(FilterChecked)

@@ -6,7 +6,7 @@ matters (a load, a check), the message carries the ticket of the request that it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
@@ -46,6 +46,8 @@ class FilterTyped(Message):
     text: str
     position: int
     """Where the caret is, in characters."""
+    history: list[str] = field(default_factory=list)
+    """Filters applied before, the most recent first."""
 
 
 @dataclass

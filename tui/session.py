@@ -89,13 +89,13 @@ class Session:
         """Rows for a screenful of trace numbers; from the index, so it does not wait."""
         return self.engine.rows(numbers) if self.engine else ()
 
-    def check(self, text: str, position: int) -> None:
+    def check(self, text: str, position: int, history: Sequence[str] = ()) -> None:
         """What a filter means so far. Answers with FilterChecked."""
         if (engine := self.engine) is None:
             return
 
         def job() -> None:
-            items = engine.complete(text, position) if text else []
+            items = engine.complete(text, position, history) if text else []
             self._post(FilterChecked(text, engine.check(text), items))
 
         self._checks.ask(self._guarded(job))

@@ -265,14 +265,20 @@ def _escaped(character: str) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
 
 
-def fields(index: Index | None = None) -> list[FieldInfo]:
-    """All fields; with an index, one per label key instead of `label.*`, with how many traces have it."""
-    found = [info for info in FIELDS if index is None or info.kind != "label"]
-    if index is not None:
-        keys = index.query("SELECT key, sum(count) FROM label_keys GROUP BY key ORDER BY key")
-        at = next(place for place, info in enumerate(FIELDS) if info.kind == "label")
-        found[at:at] = [msgspec.structs.replace(label(key), traces=count) for key, count in keys]
-    return [*found, *(info for provider in PROVIDERS for info in provider())]
+def fields(index: Index | None = None, budget_s: float | None = 0.0) -> list[FieldInfo]:
+    """All fields; with an index, one per label key instead of `label.*`, and how many traces have each.
+
+    What is not counted yet is counted for `budget_s` seconds, or to the end; see `coverage`.
+    """
+    made = [info for provider in PROVIDERS for info in provider()]
+    if index is None:
+        return [*FIELDS, *made]
+    from tensorshark.forensics.filter.coverage import Coverage
+
+    coverage = Coverage.of(index).look(budget_s)
+    keys = [label(key) for key in coverage.labels]
+    found = [each for info in FIELDS for each in (keys if info.kind == "label" else [info])]
+    return [msgspec.structs.replace(info, traces=coverage.count(info)) for info in (*found, *made)]
 
 
 def nearest(name: str, index: Index | None = None) -> str | None:

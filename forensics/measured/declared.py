@@ -158,6 +158,8 @@ def _declared(field: FieldOutline, each: Outline, ours: bool) -> Declared:
         kind="analyzer",
         key=each.name,
         always=False,
+        tokens=bool(field.ids) and field.type == "str",
+        ids=field.ids,
     )
     whole = field.type == "int"
     return Declared(info, each.name, each.module, each.origin, ours, whole, each.needs, each.measures)

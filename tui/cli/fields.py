@@ -19,7 +19,7 @@ SIGNS = {"layer": "#layer", "head": ":head", "pos": "[pos]"}
 EPILOG = """\b
 Examples:
   tensorshark fields
-  tensorshark fields demo.tshark          with the labels of that capture, and how many traces have them
+  tensorshark fields demo.tshark          with the labels of that capture, and how many traces have each
   tensorshark fields --json | jq -r '.[].name'
 """
 
@@ -30,9 +30,15 @@ Examples:
     "--json", "as_json", is_flag=True, help="One array of objects: name, type, axes, unit, help ..."
 )
 def command(capture: str | None, as_json: bool) -> int:
-    """Every field that filters, columns and `read -e` can use; with CAPTURE, its labels too."""
-    from tensorshark.forensics.filter.fields import fields
+    """Every field that filters, columns and `read -e` can use; with CAPTURE, its labels too.
 
+    `from` says what is read for it: the index, manifests, statistics, the case, or which analyzer measures
+    it. With CAPTURE, the column before it says how many of its traces have the field, where the index knows.
+    """
+    from tensorshark.forensics.filter.fields import fields
+    from tensorshark.forensics.measured import declared
+
+    traces = None
     if capture is None:
         found = fields()
     else:
@@ -40,22 +46,30 @@ def command(capture: str | None, as_json: bool) -> int:
         from tensorshark.traces.store import Capture
 
         with Index.open(Capture.open(capture)) as index:
-            found = fields(index)
+            found, traces = fields(index, None), len(index)
     if as_json:
         output.write([json_text([_data(field) for field in found])])
-        return 0
-    columns = [Column("field"), Column("type"), Column("unit"), Column("meaning")]
-    output.write(output.table(columns, map(_row, found), output.width()))
+    else:
+        columns = [Column("field"), Column("type"), Column("unit"), Column("from"), Column("meaning")]
+        if traces is not None:
+            columns.insert(3, Column(f"of {traces:,}", right=True))
+        output.write(output.table(columns, (_row(field, traces) for field in found), output.width()))
+    for problem in declared.problems():
+        output.note(f"left out: {problem}")
     return 0
 
 
-def _row(field: FieldInfo) -> list[str]:
+def _row(field: FieldInfo, traces: int | None) -> list[str]:
     name = safe_text(field.name, 80) + "".join(SIGNS[axis] for axis in field.axes)
-    have = "" if field.traces is None else f" ({field.traces:,} traces)"
-    return [name, field.type, field.unit, safe_text(field.help) + have]
+    have = [] if traces is None else ["" if field.traces is None else f"{field.traces:,}"]
+    source = safe_text(field.key, 40) if field.kind == "analyzer" else field.source
+    return [name, field.type, field.unit, *have, source, safe_text(field.help)]
 
 
 def _data(field: FieldInfo) -> dict[str, object]:
+    from tensorshark.forensics.measured import declared
+
+    made = declared.find(field.name) if field.kind == "analyzer" else None
     return {
         "name": field.name,
         "type": field.type,
@@ -63,6 +77,8 @@ def _data(field: FieldInfo) -> dict[str, object]:
         "unit": field.unit,
         "help": field.help,
         "source": field.source,
+        "analyzer": made.analyzer if made else None,
+        "needs": made.needed if made else "",
         "example": field.example,
         "traces": field.traces,
     }

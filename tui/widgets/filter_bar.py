@@ -117,7 +117,7 @@ class FilterInput(Input):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Ask what the text means so far."""
         event.stop()
-        self.post_message(FilterTyped(self.value, self.cursor_position))
+        self.post_message(FilterTyped(self.value, self.cursor_position, self._history[::-1]))
 
     async def action_submit(self) -> None:
         """Enter: take the completion that was walked to, else apply the filter."""
@@ -131,7 +131,7 @@ class FilterInput(Input):
         """Tab: take the completion; the first one when none was walked to."""
         taken = self.completions.taken
         if taken is None:
-            self.post_message(FilterTyped(self.value, self.cursor_position))
+            self.post_message(FilterTyped(self.value, self.cursor_position, self._history[::-1]))
             return
         self.completions.close()
         self.value = self.value[: taken.start] + taken.text + self.value[taken.stop :]
@@ -301,7 +301,8 @@ class FilterWords(Line):
     def say(self, check: Check, column: int, length: int) -> None:
         """Take over what the check says; `column` and `length` are in cells on the screen."""
         trouble = check.state in ("bad", "incomplete", "slow", "old")
-        self.words, self.state = safe_text(check.words), check.state
+        hint = f"{check.reason} · " * (check.state == "ok" and bool(check.reason))
+        self.words, self.state = safe_text(hint + check.words), check.state
         self.reason = safe_text(check.reason) if trouble else ""
         self.column, self.length = column, length
         self.update()

@@ -5,11 +5,19 @@ import time
 import pytest
 
 from tensorshark.forensics.filter import check, complete, docs
+from tensorshark.forensics.filter.answers.context import Context
+from tensorshark.forensics.filter.fields import fields
+from tensorshark.traces.case import Case
 from tensorshark.traces.index import Index
+from tensorshark.traces.store import Capture
 
 
-def offers(text: str, index: Index | None = None) -> list[str]:
-    return [offer.text for offer in complete(text, len(text), index)]
+def offers(text: str, index: Index | None = None, context: Context | None = None) -> list[str]:
+    return [offer.text for offer in complete(text, len(text), index, context)]
+
+
+def constants(text: str, index: Index | None = None, context: Context | None = None) -> list[str]:
+    return [offer.text for offer in complete(text, len(text), index, context) if offer.kind == "value"]
 
 
 def test_fields_at_the_start_and_after_logic() -> None:
@@ -36,19 +44,19 @@ def test_values_of_labels_with_counts(index: Index) -> None:
     assert len(offers("label.category in {", index)) == 6
     assert "label.category" in offers("label.", index)
     assert offers("expert.severity >= ") == ["note", "warn", "error"]
-    assert offers("model == ", index) == ['"synthetic"']
+    assert constants("model == ", index) == ['"synthetic"']
 
 
 def test_odd_label_values_are_offered_so_that_they_can_be_read(odd_index: Index) -> None:
     for text in ("label.category == ", 'label."odd key" == '):
-        for offer in offers(text, odd_index):
+        for offer in constants(text, odd_index):
             assert check(text + offer, odd_index).state == "ok"
     assert r'"code\x00nul"' in offers("label.category == ", odd_index)
     assert 'label."odd key"' in offers("label.", odd_index)
 
 
 def test_spans_in_brackets(odd_index: Index) -> None:
-    assert offers("resid_post.norm#1[", odd_index) == ["prompt]", "response]"]
+    assert offers("resid_post.norm#1[", odd_index) == ["-1]", "prompt]", "response]"]
     assert offers("resid_post.norm#1[re", odd_index) == ["response]"]
 
 
@@ -65,8 +73,89 @@ def test_every_offer_leads_on(index: Index, text: str) -> None:
             assert 0 <= offer.start <= offer.stop == stop
             going = text[: offer.start] + offer.text
             found = check(going, index)
-            fine = ("needs", "compare", "is a function", "there is no field label.")
+            fine = ("needs", "compare", "is a function", "there is no field label.", "z-score")
             assert found.state != "bad" or any(words in found.reason for words in fine), (going, found.reason)
+
+
+def test_fields_with_their_axes_and_how_many_traces_have_them(odd_index: Index) -> None:
+    fields(odd_index, None)
+    found = {offer.text: offer.detail for offer in complete("", 0, odd_index)}
+    assert found["label.split"] == "text; 12 of 30 traces"
+    assert found["attn.entropy"].startswith("number #layer :head [pos]; nats; 16 of 30 traces; ")
+    assert found["lens.top"].startswith("text #layer [pos]; analyzer logit-lens; ")
+    assert "traces" not in found["seq_len"], "all have it"
+    assert found["max("].startswith("max(f): ")
+
+
+def test_parts_and_letters_of_names() -> None:
+    assert "resid_post.norm" in offers("norm")
+    assert offers("rpstn")[0] == "resid_post.norm"
+    assert "resid_post.norm" in offers("bos and rspn")
+    assert offers("zzqq") == []
+
+
+def test_values_behind_whatever_is_on_the_left(index: Index) -> None:
+    for text in (
+        "lower(label.category) == ",
+        "any(label.category) == ",
+        "not label.category in {",
+        "(label.category ==",
+    ):
+        assert '"injection"' in constants(text, index), text
+    assert "resid_post.norm" in offers("max(resid_post.norm#2) / 3 > ")
+    assert "prompt" not in offers("seq_len % 2 == ")
+    assert "prompt" in offers("label.category != ")
+    assert offers("max(resid_post.norm#2) / resid_post.norm#2[-1] ")[0] == "> "
+
+
+def test_macros_and_the_selected_trace() -> None:
+    context = Context(macros={"loud": "resid_post.norm > $1", "quiet": "seq_len < 3"})
+    assert offers("bos and ${", context=context) == ["${loud(", "${quiet}"]
+    assert offers("${q", context=context) == ["${quiet}"]
+    found = {offer.text: offer.detail for offer in complete("seq_len > $", 11, None, context)}
+    assert "${quiet}" in found and found["$seq_len"].startswith("no trace is selected")
+    chosen = {offer.text: offer.detail for offer in complete("seq_len > $se", 13, None, Context(selected=3))}
+    assert not chosen["$seq_len"].startswith("no trace")
+
+
+def test_tokens_in_the_tokenizers_spelling() -> None:
+    for field in ("token[-1]", "next.token", "lens.top#3[-1]"):
+        assert {'t"', "t:"} <= set(constants(f"{field} == ")), field
+    assert 't"' not in constants("prompt == ")
+
+
+def test_variables_where_they_stand() -> None:
+    assert offers("any(l, p: resid_post.norm#")[:2] == ["l", "p"]
+    assert offers("any(l, p: resid_post.norm#l[")[:2] == ["l]", "p]"]
+    assert offers("any(l, p: bos) and resid_post.norm#") == ["-1"]
+    assert offers("any(l: attn.entropy#l:") == ["l"]
+
+
+def test_units_behind_numbers() -> None:
+    assert {"1.5k", "1.5M"} <= set(offers("resid_post.norm#1[-1] > 1.5"))
+    assert offers("bytes > 8K") == ["8Ki"]
+    assert offers("resid_post.norm#1") == []
+    assert offers('prompt contains "1.5') == []
+
+
+def test_history_begins_with_what_is_typed_most_recent_first(index: Index) -> None:
+    history = ["seq_len > 30", "bos", "seq_len > 3 and bos", "not bos"]
+    assert [offer.text for offer in complete("", 0, index, None, history)][:4] == history
+    found = complete("seq_len > 3", 11, index, None, history)
+    said = [(offer.text, offer.start, offer.stop) for offer in found if offer.kind == "history"]
+    assert said == [("seq_len > 30", 0, 11), ("seq_len > 3 and bos", 0, 11)]
+    within = complete("bos", 3, index, None, history)
+    assert [offer.text for offer in within if offer.kind == "history"] == ["seq_len > 3 and bos", "not bos"]
+    assert not [offer for offer in complete("bos", 1, index, None, history) if offer.kind == "history"]
+
+
+def test_marks_and_tags_of_the_case(demo: Capture, index: Index) -> None:
+    with Case.open(demo, write=True) as case:
+        case.mark([index.id_of(1)], "suspect")
+        case.tag([index.id_of(2)], "leak")
+        context = Context(case=case)
+        assert "mark.suspect" in offers("not mar", index, context)
+        assert constants("tag == ", index, context) == ['"leak"']
 
 
 def test_offers_come_within_five_milliseconds(index: Index) -> None:

@@ -91,7 +91,9 @@ def test_values_are_the_analyzers(index: Index) -> None:
 
 
 def test_cancelled_and_resumed(index: Index, counted: list[str]) -> None:
-    left = [5]
+    append_synthetic(index.capture, traces=28, seed=7)
+    index.refresh()
+    left = [30]
 
     def cancelled() -> bool:
         left[0] -= 1
@@ -100,10 +102,10 @@ def test_cancelled_and_resumed(index: Index, counted: list[str]) -> None:
     with pytest.raises(Cancelled):
         parse("max(surprisal) > 3").select(index, cancelled)
     done = len(counted)
-    assert 0 < done < 12
-    assert Measures.of(index).left(field("surprisal"), (Pick("pos"),)) == 12 - done
+    assert 0 < done < 40
+    assert Measures.of(index).left(field("surprisal"), (Pick("pos"),)) == 40 - done
     parse("max(surprisal) > 3").select(index)
-    assert len(counted) == 12
+    assert len(counted) == 40
 
 
 def test_damage_and_what_was_not_captured_are_absent_and_said(capture: Capture) -> None:

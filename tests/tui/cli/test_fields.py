@@ -36,9 +36,18 @@ def test_a_capture_brings_its_labels(tmp_path: Path, capsys: Output) -> None:
     assert main(["fields", str(capture.path)]) == 0
     out = capsys.readouterr().out
     assert "label.category" in out
-    assert "(4 traces)" in out
+    lines = {line.split()[0]: line.split() for line in out.splitlines()}
+    assert "of 4" in out.splitlines()[0]
+    assert lines["label.category"][1:4] == ["text", "4", "index"]
+    assert lines["lens.top#layer[pos]"][1:3] == ["text", "logit-lens"]
+    assert lines["attn.entropy#layer:head[pos]"][1:4] == ["number", "nats", "4"]
     assert "\x1b" not in out
     assert main(["fields", "--json", str(capture.path)]) == 0
-    counts = {field["name"]: field["traces"] for field in json.loads(capsys.readouterr().out)}
+    found = {field["name"]: field for field in json.loads(capsys.readouterr().out)}
+    counts = {name: field["traces"] for name, field in found.items()}
+    assert counts["resid_post.norm"] == counts["next.token"] == counts["seq_len"] == 4
+    lens = found["lens.rank"]
+    assert (lens["analyzer"], lens["source"]) == ("logit-lens", "analyzer logit-lens")
+    assert lens["needs"] == "--sites resid_post --lens-file embed" and lens["traces"] is None
     assert counts["label.category"] == 4
     assert 2 in counts.values()

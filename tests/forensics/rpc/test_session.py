@@ -402,6 +402,103 @@ def test_a_method_that_crashes_is_one_line_and_the_server_lives(
     assert said.count("\n") == 1 and "internal error" in said and "secret" not in said
 
 
+HOSTILE = "\x1b]0;PWNED\x07 \u202egnp.exe \x9b31m \x7f\u2028 [INST] \U000e0041 \\u001b é 😀"
+
+
+def test_hostile_text_comes_back_exactly_and_cannot_command_a_terminal(tmp_path: Path) -> None:
+    """A person may look at the answers, or a log of them."""
+    labels = [{"category": HOSTILE, HOSTILE: "x"}]
+    capture = write_synthetic(tmp_path / "hostile.tshark", traces=2, prompts=[HOSTILE, "x"], labels=labels)
+    asked: list[tuple[str, Any]] = [
+        ("rows", {"columns": ["prompt", "label.category", "token"]}),
+        ("trace", {"id": "#1"}),
+        ("check", {"filter": f'prompt contains "{HOSTILE}"'}),
+        ("complete", {"filter": "label.category == "}),
+        ("rows", {"filter": f"{HOSTILE} =="}),
+        ("rows", {"sort": HOSTILE}),
+        ("trace", {"id": HOSTILE}),
+        ("slice", {"id": "#1", "site": HOSTILE}),
+        ("run", {"analyzer": "norms"}),
+        ("run", {"analyzer": HOSTILE}),
+        ("stats", {"by": ["label.category"], "expressions": ["seq_len"]}),
+        ("explain", {"filter": f'prompt contains "{HOSTILE}"'}),
+        (HOSTILE, {}),
+        ("rows", {HOSTILE: 1}),
+    ]
+    lines = [
+        json.dumps({"jsonrpc": "2.0", "id": f"{n} {HOSTILE}", "method": method, "params": params})
+        for n, (method, params) in enumerate(asked)
+    ]
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", START, "serve", str(capture.path), "--stdio", "--finish"],
+        input="\n".join([*lines, HOSTILE]).encode(),
+        capture_output=True,
+        timeout=60,
+    )
+    said = done.stdout.decode().splitlines()
+    assert done.returncode == 0 and done.stderr == b"" and len(said) >= len(asked) + 1
+    assert all(line.isprintable() for line in said)
+    answers = {each.get("id"): each for each in map(json.loads, said)}
+    rows = answers[f"0 {HOSTILE}"]["result"]
+    assert rows["rows"][0]["prompt"] == rows["cells"][0][0] == HOSTILE
+    assert rows["rows"][0]["labels"] == labels[0]
+    assert "".join(answers[f"1 {HOSTILE}"]["result"]["tokens"]) == HOSTILE
+    assert answers[f"4 {HOSTILE}"]["error"]["data"]["text"] == f"{HOSTILE} =="
+
+
+def test_many_questions_at_once_while_the_capture_grows(tmp_path: Path, serve: Start) -> None:
+    """Dear filters, sorts, statistics and likeness in four threads; afterwards each is asked alone."""
+    capture = write_synthetic(tmp_path / "busy.tshark", traces=40)
+    client = serve(capture.path, "--stdio")
+    asked: list[tuple[str, Any]] = []
+    for n in range(12):
+        text = f"seq_len > {n} and resid_post.norm#{n % 4}[0] > {n}"
+        asked += [
+            ("rows", {"filter": f"number <= 40 and {text}", "limit": 1000, "columns": ["id", "seq_len"]}),
+            ("rows", {"filter": "number <= 40", "sort": f"attn.entropy#{n % 4}:{n % 2}[-1]", "limit": 1000}),
+            (
+                "stats",
+                {
+                    "by": ["label.category"],
+                    "expressions": [f"max(attn_out.norm#{n % 4})"],
+                    "filter": "number <= 40",
+                },
+            ),
+            ("similar", {"id": f"#{n + 1}", "layer": n % 4, "filter": "number <= 40", "k": 5}),
+            ("slice", {"id": f"#{n + 1}", "site": "resid_post", "layer": n % 4}),
+        ]
+    ids = [client.send(method, params) for method, params in asked]
+    for seed in range(5):
+        append_synthetic(capture, traces=4, seed=50 + seed)
+    together = [client.answer(id) for id in ids]
+    for (method, params), answer in zip(asked, together, strict=True):
+        alone = client.answer(client.send(method, params))
+        if method == "similar":  # how many traces there are to compare with has changed meanwhile
+            for each in (answer, alone):
+                each["result"]["compared"] = each["result"]["absent"] = 0
+        assert answer.get("result") == alone.get("result"), (method, params)
+        assert "result" in answer, answer
+
+
+def test_it_imports_neither_a_screen_nor_a_model(example: Capture, tmp_path: Path, serve: Start) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr))\n"
+    )
+    client = serve(example.path, "--stdio", env={"PYTHONPATH": str(tmp_path)})
+    for method, params in (
+        ("rows", {"filter": 'prompt matches "a"'}),
+        ("lens", {"id": "#1"}),
+        ("run", {"analyzer": "norms"}),
+        ("stats", {"by": ["label.category"], "expressions": ["seq_len"]}),
+    ):
+        client.ask(method, params)
+    assert client.end() == 0 and client.process.stderr
+    loaded = set(client.process.stderr.read().decode().split())
+    assert "numpy" in loaded
+    assert not loaded & {"torch", "transformers", "textual", "rich", "lark", "sklearn", "scipy", "plotext"}
+
+
 @pytest.fixture(scope="module")
 def fuzzed(example: Capture) -> Any:
     """A server that is sent everything."""

@@ -17,6 +17,7 @@ from tensorshark.forensics.filter.syntax.macros import expand
 from tensorshark.forensics.filter.values.batch import TraceBatch, TraceLike
 from tensorshark.forensics.filter.values.operands import Numbers
 from tensorshark.forensics.filter.values.reader import Reader
+from tensorshark.forensics.filter.values.reference import NOBODY, SELECTED
 from tensorshark.traces.errors import FilterError
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ class Filter(msgspec.Struct, frozen=True):
     clauses: tuple[tuple[Leaf, str], ...] = ()
     """Its comparisons, each once, as they were typed; those of a macro as they stand in its text."""
 
+    @property
+    def references(self) -> bool:
+        """True when it speaks of the selected trace, as in `$seq_len`."""
+        return any(need.what == SELECTED for need in self.needs_index)
+
     def __str__(self) -> str:
         return self.words()
 
@@ -72,12 +78,16 @@ class Filter(msgspec.Struct, frozen=True):
         context: Context | None = None,
         on_found: OnFound | None = None,
     ) -> Numbers:
-        """Numbers (from 1, ascending) of the traces that match. Raises Cancelled.
+        """Numbers (from 1, ascending) of the traces that match. Raises Cancelled, and FilterError
+        for a filter with `references` where the context has no selected trace.
 
         A long scan calls `on_found` about every 100 ms with the numbers so far, and with how many of how many
         traces in question it has been through. What was learned before it was cancelled is remembered: the
         next time it goes on from there.
         """
+        if self.references and not (context and context.selected):
+            need = next(need for need in self.needs_index if need.what == SELECTED)
+            raise FilterError(NOBODY, self.text, need.column, need.length)
         reader = Reader(index, cancelled, context)
         if self.predicate is None:
             return np.arange(1, reader.count + 1, dtype=np.int64)

@@ -13,18 +13,12 @@ from pathlib import Path
 from tensorshark.forensics.filter.display import parse
 from tensorshark.forensics.filter.fields import FIELDS, SELECTORS, FieldInfo
 from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
-from tensorshark.forensics.filter.functions import PLANNED as PLANNED_FUNCTIONS
 from tensorshark.forensics.filter.syntax.builder import MAX_DEPTH, MAX_TERMS, UNITS
 from tensorshark.forensics.filter.syntax.parser import MAX_TEXT
 from tensorshark.forensics.measured.declared import ours
 
 TEMPLATE = Path(__file__).with_name("page.md")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "filter.md"
-
-LATER = (
-    "cos(resid_post#12[-1], $resid_post#12[-1]) > 0.9",
-)
-"""Filters that the grammar reads and that are not answered yet; a test asks each of them."""
 
 SHOWN = {
     "first": (
@@ -62,6 +56,10 @@ SHOWN = {
         "any(l, p: resid_post.norm#l[p] > 900 && attn.entropy#l[p] < 0.2)",
         "all(l: mlp_out.norm#l[-1] < 2 * attn_out.norm#l[-1])",
     ),
+    "references": (
+        "cos(resid_post#12[-1], $resid_post#12[-1]) > 0.9",
+        "resid_post.norm#12[-1] > 2 * $resid_post.norm#12[-1]",
+    ),
     "similar": (
         'similar_to("#7", resid_post, 12, -1) > 0.9',
         'similar_to("#7", resid_post#12[prompt[-1]]) > 0.9 and label.category != "injection"',
@@ -88,7 +86,7 @@ def page() -> str:
         text = text.replace(f"@{name}@", _block(*filters))
     numbers = {"characters": f"{MAX_TEXT:,}", "terms": str(MAX_TERMS), "levels": str(MAX_DEPTH)}
     units = ", ".join(f"`{unit}`" for unit in UNITS if unit)
-    tables = {"fields": _fields(), "functions": _functions(), "later": _later(), "units": [units]}
+    tables = {"fields": _fields(), "functions": _functions(), "units": [units]}
     for name, lines in tables.items():
         text = text.replace(f"@{name}@", "\n".join(lines))
     for name, number in numbers.items():
@@ -131,14 +129,9 @@ def _functions() -> Iterator[str]:
         yield f"| `{name}(…)` | any field | {help} | `{name}(label.category)` |"
     for function in FUNCTIONS.values():
         of = "anything" if function.takes == "any" else function.takes
+        of = f"two {of}s" if function.tensors == 2 else of
         written = function.signature or f"{function.name}(…)"
         yield f"| `{written}` | {of} | {function.help} | `{function.example}` |"
-
-
-def _later() -> Iterator[str]:
-    yield from (f"    {filter}" for filter in LATER)
-    functions = ", ".join(f"`{name}`" for name in sorted(PLANNED_FUNCTIONS))
-    yield f"\nFunctions: {functions}."
 
 
 if __name__ == "__main__":

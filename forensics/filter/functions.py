@@ -13,14 +13,26 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tensorshark.forensics.closeness import cosine, distance, dots
+
 Array = NDArray[Any]
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """A number that a function is given beside the value."""
+
+    name: str
+    low: float
+    """The least that it may be."""
+    high: float
+    """The most."""
 
 
 class Function(msgspec.Struct, frozen=True):
     """One function."""
 
     name: str
-    takes: Literal["number", "text", "any"]
+    takes: Literal["number", "text", "tensor", "any"]
     gives: Literal["number", "text"]
     reduces: bool
     """True when it makes one value of several; False when it makes one of each."""
@@ -29,9 +41,10 @@ class Function(msgspec.Struct, frozen=True):
     """A filter that uses it; run by the tests and printed in the docs."""
     words: str
     """In a sentence, before what it is applied to."""
-    of: Callable[[Array], Array]
+    of: Callable[..., Array]
     """Cells, absent where NaN or, in an array of objects, None. If it reduces: (cell, …), float64 or objects,
-    with a cell or more, to (…); otherwise any shape to the same."""
+    with a cell or more, to (…); if it takes tensors: (vector, d_model), float64, to (vector,); otherwise any
+    shape to the same."""
     nothing: float | None = None
     """What it makes of no value at all; None: nothing."""
     keeps_one: bool = False
@@ -40,6 +53,13 @@ class Function(msgspec.Struct, frozen=True):
     """True when what it makes is a whole number."""
     signature: str = ""
     """How it is written, where that is not its name and one value."""
+    place: bool = False
+    """True when it searches along one axis: `of` gives the place of a cell, and the value is the layer, head
+    or token there."""
+    constants: tuple[Parameter, ...] = ()
+    """Numbers that are typed behind the value."""
+    tensors: int = 1
+    """How many tensors it takes, if any."""
     corpus: bool = False
     """True when all traces have a say in it: `values.corpus` makes it, and `of` is not used."""
 
@@ -89,8 +109,45 @@ def _median(cells: Array) -> Array:
     return medians
 
 
-def _number(name: str, help: str, example: str, words: str, of: Any, keeps_one: bool = True) -> Function:
-    return Function(name, "number", "number", True, help, example, words, of, keeps_one=keeps_one)
+def _quantile(cells: Array, share: float) -> Array:
+    ordered = np.sort(cells, axis=0)  # NaN last
+    counts = _present(cells).sum(axis=0)
+    quantiles = np.full(counts.shape, np.nan)
+    for count in np.unique(counts[counts > 0]).tolist():
+        here = counts == count
+        quantiles[here] = np.quantile(ordered[:count, here], share, axis=0)
+    return quantiles
+
+
+def _entropy(cells: Array) -> Array:
+    total = _sum(cells)
+    shares = cells / total
+    terms = np.where(shares > 0, shares * np.log(shares), 0.0)
+    fine = (total > 0) & np.isfinite(total) & ~(cells < 0).any(axis=0)
+    entropies: Array = np.where(fine, np.maximum(-terms.sum(axis=0), 0.0), np.nan)
+    return entropies
+
+
+def _argument(best: Any) -> Callable[[Array], Array]:
+    """The place of the first cell that is the best one; NaN where there is none."""
+
+    def of(cells: Array) -> Array:
+        found = cells == best.reduce(cells, axis=0)
+        places: Array = np.where(found.any(axis=0), found.argmax(axis=0), np.nan)
+        return places
+
+    return of
+
+
+def _length(vectors: Array) -> Array:
+    lengths: Array = np.sqrt(dots(vectors, vectors))
+    return lengths
+
+
+def _number(
+    name: str, help: str, example: str, words: str, of: Any, keeps_one: bool = True, **more: Any
+) -> Function:
+    return Function(name, "number", "number", True, help, example, words, of, keeps_one=keeps_one, **more)
 
 
 def _corpus(name: str, help: str, example: str, words: str) -> Function:
@@ -127,6 +184,37 @@ FUNCTIONS: dict[str, Function] = {
             "number of values of", lambda cells: _present(cells).sum(axis=0).astype(np.float64), nothing=0.0,
             whole=True,
         ),
+        _number(
+            "quantile", "the value below which a share of the values lies, between two of them in proportion",
+            "quantile(resid_post.norm#20, 0.9) > 200", "quantile", _quantile,
+            constants=(Parameter("share", 0.0, 1.0),),
+        ),
+        _number(
+            "entropy", "in nats, of the values taken as shares of their sum; none where one is negative",
+            "entropy(attn.sink#12[-1]) > 2", "entropy of", _entropy, keeps_one=False,
+        ),
+        _number(
+            "argmax", "the layer, head or token at which the value is largest, along the one that is open",
+            "argmax(resid_post.norm[-1]) < 20", "place of the largest", _argument(np.fmax), keeps_one=False,
+            place=True, whole=True,
+        ),
+        _number(
+            "argmin", "the same of the smallest", "argmin(attn.entropy#12[-1]) == 3", "place of the smallest",
+            _argument(np.fmin), keeps_one=False, place=True, whole=True,
+        ),
+        Function(
+            "norm", "tensor", "number", False, "the length (L2) of each vector",
+            "norm(resid_post#12[-1]) > 90", "length of", _length,
+        ),
+        Function(
+            "cos", "tensor", "number", False, "the cosine between the vectors of two tensors",
+            "cos(resid_post#2[-1], resid_post#1[-1]) > 0.9", "cosine between", cosine, tensors=2,
+        ),
+        Function(
+            "dist", "tensor", "number", False, "the distance (L2) between the vectors of two tensors",
+            "dist(resid_post#2[-1], resid_post#1[-1]) < 5", "distance between",
+            distance, tensors=2,
+        ),
         Function(
             "len", "text", "number", False, "how many characters a text has", "len(prompt) > 200",
             "length of", _each(len, np.float64), whole=True,
@@ -162,19 +250,10 @@ FUNCTIONS: dict[str, Function] = {
 PREDICATES = {"has": "whether there is any value"}
 """Functions that are true or false, which the checker knows itself -> what they say."""
 
-PLANNED = frozenset(
-    (
-        "argmax",
-        "argmin",
-        "quantile",
-        "cos",
-        "dist",
-        "norm",
-        "entropy",
-        "string",
-    )
-)
-"""Functions that the language has a place for and this version does not answer."""
+
+def find(name: str) -> Function | None:
+    """The function of that name; None when there is none."""
+    return FUNCTIONS.get(name)
 
 
 def begins(word: str) -> bool:

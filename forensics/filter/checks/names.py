@@ -32,7 +32,6 @@ class Names:
     def __init__(self, complaint: Complaint) -> None:
         self.complaint = complaint
         self.error = complaint.error
-        self.later = complaint.later
         self.constants = Constants(complaint)
         self.variables: dict[str, Variable] = {}
         """Of the any(l, p: …) or all(…) that is being checked, by name."""
@@ -60,7 +59,7 @@ class Names:
             case tree.Reference():
                 return self.reference(node)
             case tree.Macro():
-                raise self.later("macros", node.place)
+                raise self.error("a macro stands here that was not expanded", node.place)
             case tree.Arithmetic():
                 return self.arithmetic(node)
             case tree.Negative():
@@ -173,7 +172,9 @@ class Names:
             reason = "t:262 is a token's id; compare token or next.token with it"
             return self.error(reason, node.place)
         if name in FUNCTIONS or name in PREDICATES:
-            return self.error(f"{name} is a function; write {name}(…)", place, ends)
+            near = fields.nearest(name) or ""
+            also = f", or {near} for the field" if near.endswith(f".{name}") else ""
+            return self.error(f"{name} is a function; write {name}(…){also}", place, ends)
         if (reason := declared.undeclared(name)) and not typing:
             return self.error(reason, place)
         near = fields.nearest(name)

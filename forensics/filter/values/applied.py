@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tensorshark.forensics.filter.fields import Type
+from tensorshark.forensics.filter.fields import POS, Type
 from tensorshark.forensics.filter.functions import Function
 from tensorshark.forensics.filter.values.arrays import Array, folded
 from tensorshark.forensics.filter.values.batch import Batch
 from tensorshark.forensics.filter.values.operands import Tier, Value
+from tensorshark.forensics.filter.values.relations import said
 from tensorshark.forensics.filter.values.selection import Quantity
 
 
@@ -17,6 +18,8 @@ class Applied(Value, frozen=True):
 
     function: Function
     inner: Value
+    constants: tuple[float, ...] = ()
+    """What else it was given."""
 
     @property
     def type(self) -> Type:
@@ -44,6 +47,8 @@ class Applied(Value, frozen=True):
 
     @property
     def tier(self) -> Tier:
+        if self.function.place and POS in self.inner.axes:
+            return Tier.TRACE  # which token the nth selected one is differs from trace to trace
         return self.inner.tier
 
     @property
@@ -52,7 +57,8 @@ class Applied(Value, frozen=True):
 
     def words(self, quantity: Quantity) -> str:
         inner = self.inner.words("all" if self.function.reduces else quantity)
-        return f"{self.function.words} {inner}"
+        given = "".join(f" {said(constant)}" for constant in self.constants)
+        return f"{self.function.words}{given} {inner}"
 
     def make(self, batch: Batch) -> Array:
         cells = self.inner.cells(batch)
@@ -62,7 +68,8 @@ class Applied(Value, frozen=True):
                 return function.of(cells)
             if function.keeps_one and not self.inner.axes:
                 return cells  # float32 as it is stored: of a million traces nothing is copied
-            return self._reduced(cells)
+            made = self._reduced(cells)
+            return self._placed(batch, made) if function.place else made
 
     def _reduced(self, cells: Array) -> Array:
         """(layer, head, pos, trace) with size 1 along the axes that are not those of variables."""
@@ -72,4 +79,10 @@ class Applied(Value, frozen=True):
             return np.full(several.shape[1:], nothing)
         if several.dtype != object:
             several = several.astype(np.float64, copy=False)
-        return self.function.of(several)
+        return self.function.of(several, *self.constants)
+
+    def _placed(self, batch: Batch, places: Array) -> Array:
+        """The layer, head or position that is at each place along the one axis."""
+        (axis,) = self.inner.axes
+        known = np.array([*self.inner.coordinates(batch, axis), np.nan], dtype=np.float64)
+        return known[np.where(np.isnan(places), -1, places).astype(np.int64)]

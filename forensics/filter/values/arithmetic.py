@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorshark.forensics.filter.fields import AXES, POS, Type
 from tensorshark.forensics.filter.values.arrays import Array, aligned, unbroken
-from tensorshark.forensics.filter.values.batch import Batch, TraceBatch
+from tensorshark.forensics.filter.values.batch import Batch
 from tensorshark.forensics.filter.values.operands import Tier, Value
 from tensorshark.forensics.filter.values.relations import said
 from tensorshark.forensics.filter.values.selection import Quantity
@@ -93,11 +93,14 @@ class Pair(msgspec.Struct, frozen=True):
             unbroken(side.cells(batch), tuple(axis for axis in self.bound if axis not in side.bound))
             for side in (self.left, self.right)
         ]
+        if len({side.shape[4] for side in sides if side.ndim > 4}) > 1:
+            # Vectors of two models that differ in width: no cell of one meets a cell of the other.
+            sides = [np.full((1, 1, 1, 1, 1), np.nan) for _ in sides]
         if any(side.ndim > 4 for side in sides):
             sides = [side if side.ndim > 4 else side[..., None] for side in sides]
         return aligned(*sides)
 
-    def coordinates(self, batch: TraceBatch, axis: str) -> list[int]:
+    def coordinates(self, batch: Batch, axis: str) -> list[int]:
         """Those of the left side, unless it is repeated."""
         left, right = self.left.coordinates(batch, axis), self.right.coordinates(batch, axis)
         repeated = not left or (len(left) == 1 and len(right) > 1)
@@ -156,7 +159,7 @@ class Arithmetic(Value, frozen=True):
         made: Array = operation(self.operator, left, right)
         return made
 
-    def coordinates(self, batch: TraceBatch, axis: str) -> list[int]:
+    def coordinates(self, batch: Batch, axis: str) -> list[int]:
         return self.pair.coordinates(batch, axis)
 
 
@@ -200,5 +203,5 @@ class Negative(Value, frozen=True):
     def make(self, batch: Batch) -> Array:
         return -self.inner.cells(batch)
 
-    def coordinates(self, batch: TraceBatch, axis: str) -> list[int]:
+    def coordinates(self, batch: Batch, axis: str) -> list[int]:
         return self.inner.coordinates(batch, axis)

@@ -62,6 +62,10 @@ class Batch:
         """Of the traces, ascending; 0 for one that is in no index."""
         raise NotImplementedError
 
+    def indices(self, pick: Pick) -> Sequence[int]:
+        """Which layers are selected; of an opened trace, also heads and positions."""
+        raise NotImplementedError
+
     def once(self, key: Any, make: Callable[[], T]) -> T:
         """What `make` gives, made once for each key."""
         try:
@@ -100,6 +104,10 @@ class IndexBatch(Batch):
         values = self.reader.stored(field, self.where, plan[0], plan[-1] + 1)
         chosen: Array = values if len(plan) == len(values) else values[np.array(plan) - plan[0]]
         return chosen
+
+    def indices(self, pick: Pick) -> Sequence[int]:
+        assert pick.axis == LAYER, "what a trace has of heads and tokens is known when it is opened"
+        return self.reader.plan(pick, self.layers)
 
     def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """(row, …) of these traces, ascending, for a query that ends in a condition."""

@@ -58,7 +58,7 @@ class _Corpus(Value, frozen=True):
     def parts(self) -> tuple[Value, ...]:
         return (self.inner,)
 
-    def coordinates(self, batch: TraceBatch, axis: str) -> list[int]:
+    def coordinates(self, batch: Batch, axis: str) -> list[int]:
         return self.inner.coordinates(batch, axis)
 
     def numbers(self, batch: Batch) -> Array:

@@ -125,9 +125,9 @@ class Value(msgspec.Struct, frozen=True):
         """Which cells there are (layer, head, pos, trace)."""
         return present(self.cells(batch))
 
-    def coordinates(self, batch: TraceBatch, axis: str) -> list[int]:
-        """Model layers, heads or positions of the cells along an axis of the value; of none where it has not
-        got the axis."""
+    def coordinates(self, batch: Batch, axis: str) -> list[int]:
+        """Model layers, heads or positions of the cells along an axis of the value; none where it has not got
+        the axis. Of an opened trace, or of layers."""
         return []
 
     # Questions about many traces at once
@@ -223,8 +223,8 @@ class Selected(Value, frozen=True):
             parts.append(f"at {named[POS]}")
         return " ".join(parts)
 
-    def coordinates(self, batch: TraceBatch, axis: str) -> list[int]:
-        return next((batch.indices(pick) for pick in self.picks if pick.axis == axis), [])
+    def coordinates(self, batch: Batch, axis: str) -> list[int]:
+        return next((list(batch.indices(pick)) for pick in self.picks if pick.axis == axis), [])
 
     def indices(self, batch: TraceBatch) -> tuple[list[int], ...]:
         """The selected layers, heads and positions of one trace; one cell along an axis it lacks."""

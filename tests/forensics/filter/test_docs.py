@@ -3,6 +3,7 @@
 import pytest
 
 from tensorshark.forensics.filter import docs, parse
+from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.fields import FIELDS
 from tensorshark.forensics.filter.functions import FUNCTIONS
 from tensorshark.traces.index import Index
@@ -22,7 +23,7 @@ def test_every_field_and_function_is_on_the_page() -> None:
 
 @pytest.mark.parametrize("text", docs.examples())
 def test_every_example_runs(text: str, odd_index: Index) -> None:
-    found = parse(text).select(odd_index)
+    found = parse(text).select(odd_index, context=Context(selected=2))
     assert ((found >= 1) & (found <= 30)).all()
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tensorshark.forensics.filter.functions import FUNCTIONS, PLANNED, PREDICATES
+from tensorshark.forensics.filter.functions import FUNCTIONS, PREDICATES
 
 floats = st.floats(-1e6, 1e6, width=32) | st.sampled_from([np.nan, np.inf, -np.inf])
 NUMPY: dict[str, Callable[[Any], Any]] = {
@@ -47,4 +47,4 @@ def test_functions_of_texts_leave_absent_ones_out() -> None:
 
 
 def test_names_do_not_clash() -> None:
-    assert not set(FUNCTIONS) & (set(PREDICATES) | PLANNED)
+    assert not set(FUNCTIONS) & set(PREDICATES)

@@ -71,7 +71,7 @@ NOISE = (
 
 def words_of_the_language() -> list[str]:
     names = [info.name.replace("*", "x") for info in fields()]
-    return [*SIGNS, *lalr.tables().words, *names, *functions.FUNCTIONS, *functions.PLANNED]
+    return [*SIGNS, *lalr.tables().words, *names, *functions.FUNCTIONS]
 
 
 def noise(rng: random.Random) -> str:

@@ -30,7 +30,7 @@ def outline(node: object) -> object:
     return node.text if isinstance(node, lalr.Token) else str(node)
 
 
-@pytest.mark.parametrize("text", [*docs.examples(), *docs.LATER])
+@pytest.mark.parametrize("text", docs.examples())
 def test_trees_are_those_of_lark(text: str) -> None:
     assert outline(read(text)) == outline(larks().parse(text))
 

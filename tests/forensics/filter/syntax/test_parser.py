@@ -101,8 +101,6 @@ def test_selections() -> None:
 
 
 def test_the_rest_of_the_language_is_read_already() -> None:
-    for text in docs.LATER:
-        parser.parse(text)
     bound = parser.parse("all(l, h: a.b#l:h < 3)")
     assert isinstance(bound, tree.Correlated)
     assert (bound.quantifier, bound.variables) == ("all", ("l", "h"))

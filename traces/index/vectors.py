@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -220,13 +221,13 @@ class Vectors:
         """What `extend` would take, by reading a few of the missing traces. Raises StorageError."""
         numbers = self.missing(wanted)
         sample = numbers[np.linspace(0, len(numbers) - 1, _SAMPLE).astype(int)] if len(numbers) else numbers
-        began, size, read = time.perf_counter(), 0, 0
-        for number in np.unique(sample).tolist():
-            size += self._read(number)[3]
-            read += 1
-        each = (time.perf_counter() - began) / max(1, read)
-        count = len(numbers)
-        return Estimate(count, size * count // max(1, read), each * count, self.shelf.size_of(count))
+        some, count = np.unique(sample).tolist(), len(numbers)
+        began = time.perf_counter()
+        for number in some:
+            self._read(number)
+        each = (time.perf_counter() - began) / max(1, len(some))
+        size = sum(map(self._size, some)) / max(1, len(some))
+        return Estimate(count, round(size * count), each * count, self.shelf.size_of(count))
 
     def extend(
         self,
@@ -287,7 +288,7 @@ class Vectors:
         batch: list[Row] = []
         try:
             for done, number in enumerate(todo.tolist(), total - len(todo) + 1):
-                key, kind, vector, _ = self._read(number)
+                key, kind, vector = self._read(number)
                 if not (kind == DAMAGED and number in again):
                     batch.append((key, kind, vector))
                 if on_progress:
@@ -310,19 +311,21 @@ class Vectors:
             blocks = [block for block in self.shelf.head() if self._is_whole(block)]
             self.shelf.append(blocks, new)
 
-    def _read(self, number: int) -> tuple[bytes, int, Floats, int]:
-        """Key, kind, vector (width,) and bytes that were read of one trace."""
+    def _read(self, number: int) -> Row:
+        """What there is to keep of one trace."""
         entry = self.index.entry(number)
-        nothing = np.full(self.cell.width, np.nan, np.float32)
-        size = 0
         try:
-            trace = self.index.capture.read(entry, number)
-            kind, vector = self.cell.read(trace)
-            if vector is not None:
-                size = bytes_of(trace, [self.cell.tensor])
+            kind, vector = self.cell.read(self.index.capture.read(entry, number))
         except (IntegrityError, UntrustedError, NotFoundError):
             kind, vector = DAMAGED, None
-        return key_of(entry.manifest_sha256), kind, nothing if vector is None else vector, size
+        nothing = np.full(self.cell.width, np.nan, np.float32)
+        return key_of(entry.manifest_sha256), kind, nothing if vector is None else vector
+
+    def _size(self, number: int) -> int:
+        """Bytes that reading it takes, about."""
+        with suppress(IntegrityError, UntrustedError, NotFoundError):
+            return bytes_of(self.index.trace(number), [self.cell.tensor])
+        return 0
 
     def _unreadable(self, matrix: Matrix) -> Numbers:
         """Numbers of the traces that were damaged when they were read, if they were not tried again yet."""

@@ -51,10 +51,24 @@ class Hit(msgspec.Struct, frozen=True):
     prompt: str
 
 
+def _sites(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Sites with a vector per token, for the shell."""
+    from tensorshark.traces.sites import SITES
+
+    fitting = [name for name, site in SITES.items() if site.axes == ("pos", "d_model")]
+    return [name for name in fitting if name.startswith(incomplete)]
+
+
 @click.command("similar", epilog=EPILOG)
 @click.argument("capture", type=click.Path())
 @click.argument("trace")
-@click.option("--site", default="resid_post", metavar="SITE", help="Which tensor.  [default: resid_post]")
+@click.option(
+    "--site",
+    default="resid_post",
+    metavar="SITE",
+    help="Which tensor.  [default: resid_post]",
+    shell_complete=_sites,
+)
 @click.option("--layer", type=int, metavar="N", help="Which layer, -1 the last.  [default: the middle one]")
 @click.option(
     "--pos", "position", default="-1", metavar="POS", help="Which token: -1, 0, prompt[-1].  [default: -1]"

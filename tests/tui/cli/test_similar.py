@@ -145,6 +145,15 @@ def test_refusals_say_what_there_is(
     assert not out and said in err
 
 
+def test_the_shell_completes_sites(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    words = "tensorshark similar x.tshark '#1' --site resid"
+    monkeypatch.setenv("_TENSORSHARK_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", "5")
+    assert main([]) == 0
+    assert capsys.readouterr().out.split() == ["plain,resid_pre", "plain,resid_post"]
+
+
 def test_no_capture(tmp_path: Path, capsys: Output) -> None:
     assert main(["similar", str(tmp_path / "none.tshark"), "#1"]) == 3
 

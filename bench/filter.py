@@ -166,7 +166,7 @@ def _pages(engine: Engine, peers: list[DuckDB | Pandas | None]) -> None:
     sort = f"resid_post.norm#{LAYERS - 1}[-1]"
 
     def first_page() -> list[Any]:
-        return engine.rows(engine.select("", sort, True)[:PAGE])
+        return engine.rows(engine.select("", sort, True, limit=PAGE))
 
     middle = len(engine.index) // 2
     wanted = np.arange(middle, middle + PAGE)

@@ -81,9 +81,11 @@ class Engine:
         cancelled: Callable[[], bool] | None = None,
         on_found: OnFound | None = None,
         selected: int = 0,
+        limit: int | None = None,
     ) -> Numbers:
         """Numbers (from 1) of the traces that a filter matches, by a field expression or in capture order.
 
+        With `limit` only the first so many, which by a field takes a quarter of the time.
         Traces without a value for `sort` come last. A long scan calls `on_found` about every 100 ms with the
         numbers found so far, in order, and with how many of how many traces it has been through. `selected`
         is the number of the trace that `$field` speaks of. Raises FilterError, or the filter's Cancelled once
@@ -91,7 +93,7 @@ class Engine:
         """
         if not text.strip() and not sort.strip():
             numbers = np.arange(1, len(self.index) + 1, dtype=np.int64)
-            return numbers[::-1] if descending else numbers
+            return (numbers[::-1] if descending else numbers)[:limit]
         from tensorshark.forensics.filter import parse, sort_key
         from tensorshark.forensics.filter.values.operands import Tier
 
@@ -101,8 +103,8 @@ class Engine:
         def arranged(numbers: Numbers) -> Numbers:
             """In the order asked for."""
             if key is not None:
-                return key.order(self.index, numbers, descending, cancelled, context)
-            return numbers[::-1] if descending else numbers
+                return key.order(self.index, numbers, descending, cancelled, context, limit)
+            return (numbers[::-1] if descending else numbers)[:limit]
 
         def found(numbers: Numbers, done: int, total: int) -> None:
             if on_found is not None and (key is None or key.value.tier is not Tier.TRACE):

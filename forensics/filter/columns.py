@@ -41,16 +41,30 @@ class SortKey(msgspec.Struct, frozen=True):
         descending: bool = False,
         cancelled: Cancel = None,
         context: Context | None = None,
+        limit: int | None = None,
     ) -> Numbers:
-        """The numbers in order of their values; absent ones last either way, equal ones in capture order."""
-        ascending = np.sort(np.asarray(numbers, dtype=np.int64))
-        reader = Reader(index, cancelled, context)
+        """The numbers in order of their values; absent ones last either way, equal ones in capture order.
+
+        With `limit` only the first so many.
+        """
+        return self._order(numbers, descending, Reader(index, cancelled, context), limit)[:limit]
+
+    def _order(
+        self,
+        numbers: Sequence[int] | Numbers,
+        descending: bool,
+        reader: Reader,
+        limit: int | None,
+    ) -> Numbers:
+        ascending = np.asarray(numbers, dtype=np.int64)
+        if not (ascending[1:] > ascending[:-1]).all():
+            ascending = np.sort(ascending)
         if len(ascending) > _MANY and (rows := self.value.ordered(reader, descending)) is not None:
             chosen = reader.marked(ascending)
             there = rows[chosen[rows - 1]]
             return np.concatenate([there, np.setdiff1d(ascending, there, assume_unique=True)])
         if self.value.type == "number":
-            return _in_order(ascending, _cell_of_each(self.value, reader, ascending), descending)
+            return _in_order(ascending, _cell_of_each(self.value, reader, ascending), descending, limit)
         keys = self.value.show(reader, ascending)
         absent = np.array([key is None for key in keys], dtype=bool)
         there = ascending[~absent]
@@ -152,10 +166,10 @@ def _cell_of_each(value: Value, reader: Reader, ascending: Numbers) -> NDArray[n
     return keys
 
 
-def _in_order(ascending: Numbers, keys: NDArray[np.float64], descending: bool) -> Numbers:
+def _in_order(ascending: Numbers, keys: NDArray[np.float64], descending: bool, limit: int | None) -> Numbers:
     """`ascending` in order of their keys; absent ones last, equal ones as they are."""
     absent = np.isnan(keys)
     if not absent.any():
-        return ascending[places(keys, descending)]
+        return ascending[places(keys, descending, limit)]
     there = ascending[~absent]
-    return np.concatenate([there[places(keys[~absent], descending)], ascending[absent]])
+    return np.concatenate([there[places(keys[~absent], descending, limit)], ascending[absent]])

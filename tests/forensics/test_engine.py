@@ -35,6 +35,11 @@ def engine(path: Path) -> Iterator[Engine]:
 def test_selecting_sorting_and_counting(engine: Engine) -> None:
     assert engine.select().tolist() == list(range(1, 13))
     assert engine.select(descending=True).tolist() == list(range(12, 0, -1))
+    longest = engine.select(sort="seq_len", descending=True)
+    by_norm = engine.select("number > 2", "resid_post.norm#1[-1]")
+    assert engine.select(sort="seq_len", descending=True, limit=5).tolist() == longest[:5].tolist()
+    assert engine.select("number > 2", "resid_post.norm#1[-1]", limit=1).tolist() == by_norm[:1].tolist()
+    assert engine.select(descending=True, limit=2).tolist() == [12, 11]
     injections = engine.select('label.category == "injection"')
     assert injections.tolist() == [2, 8]
     assert [row.labels["category"] for row in engine.rows(injections)] == ["injection"] * 2

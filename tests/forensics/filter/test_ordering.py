@@ -20,3 +20,10 @@ KEYS = {
 def test_equal_keys_stay_as_they_are_either_way(keys: np.ndarray) -> None:
     assert np.array_equal(places(keys), np.argsort(keys, kind="stable"))
     assert np.array_equal(places(keys, descending=True), np.argsort(-keys, kind="stable"))
+
+
+@pytest.mark.parametrize("keys", KEYS.values(), ids=KEYS)
+@pytest.mark.parametrize("limit", [0, 1, 3, 700, 9000, 20_000])
+def test_the_first_few_are_the_first_of_all(keys: np.ndarray, limit: int) -> None:
+    for descending in (False, True):
+        assert np.array_equal(places(keys, descending, limit)[:limit], places(keys, descending)[:limit])

@@ -27,6 +27,7 @@ from tensorshark.traces.text import safe_text
 if TYPE_CHECKING:
     from tensorshark.forensics.filter.answers.context import Context
     from tensorshark.traces.case import Case
+    from tensorshark.traces.store import Capture
 
 VARIABLE = "TENSORSHARK_CONFIG"
 MAX_BYTES = 1 << 20
@@ -127,3 +128,14 @@ def context(case: Case | None = None, selected: int = 0) -> Context:
     if case is not None:
         case.refresh()
     return Context(selected=selected, macros=Macros(case), case=case)
+
+
+def of(capture: Capture) -> Context:
+    """`context` with the case of a capture, where there is one."""
+    from tensorshark.traces.case import place
+
+    if not place.exists(capture):
+        return context()
+    from tensorshark.traces.case import Case
+
+    return context(Case.open(capture))

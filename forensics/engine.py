@@ -11,6 +11,7 @@ worker process whose messages come back on another thread (`lens`, `run`). Any t
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from tensorshark.forensics.jobs import LensJob, RunJob
 from tensorshark.forensics.worker import OnMessage, Ticket, Worker
-from tensorshark.traces.case import Case
+from tensorshark.traces.case import place
 from tensorshark.traces.index import Index, TraceRow
 from tensorshark.traces.store import Capture, Trace
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from tensorshark.forensics.similar import Hits, Metric
     from tensorshark.forensics.slices import Slice
     from tensorshark.forensics.stats import Asked, Stats
+    from tensorshark.traces.case import Case
     from tensorshark.traces.index.cell import Cell
 
 Numbers = NDArray[np.int64]
@@ -50,8 +52,8 @@ class Engine:
     def __init__(self, path: str | Path, *, wait: bool = True) -> None:
         self.capture = Capture.open(path)
         self.index = Index.open(self.capture, refresh=wait)
-        self.case = Case.open(self.capture, write=True)
-        """Marks, tags, notes, macros and saved filters; nothing is read before the first question."""
+        self._case: Case | None = None
+        self._lock = threading.Lock()
         self._lens = Worker()  # apart, so that a long analyzer, or a bad one, does not stop the lens
         self._analyzers = Worker()
         self._labels: tuple[int, dict[str, dict[str, int]]] = (-1, {})
@@ -139,7 +141,18 @@ class Engine:
         """What filters may ask that is not in the capture: macros, the case, and the trace of this number."""
         from tensorshark.forensics import config
 
-        return config.context(self.case, selected)
+        said = self._case is not None or place.exists(self.capture)
+        return config.context(self.case if said else None, selected)
+
+    @property
+    def case(self) -> Case:
+        """Marks, tags, notes, macros and saved filters; made with the first thing that is said."""
+        from tensorshark.traces.case import Case
+
+        with self._lock:
+            if self._case is None:
+                self._case = Case.open(self.capture, write=True)
+            return self._case
 
     def count(self, text: str = "") -> int:
         """How many traces a filter matches. Raises FilterError."""
@@ -272,7 +285,8 @@ class Engine:
         """Stop the workers and close the index; idempotent."""
         self._lens.close()
         self._analyzers.close()
-        self.case.close()
+        if self._case is not None:
+            self._case.close()
         self.index.close()
 
     def __enter__(self) -> Engine:

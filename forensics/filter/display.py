@@ -220,10 +220,9 @@ def check(
 def select(capture: Capture, text: str) -> Iterator[str]:
     """Ids of the traces that match, in capture order: the entry point behind `Capture.select`."""
     from tensorshark.forensics import config
-    from tensorshark.traces.case import Case
     from tensorshark.traces.index import Index
 
-    context = config.context(Case.open(capture))
+    context = config.of(capture)
     filter = parse(text, context.macros)
     with Index.open(capture) as index:
         ids = dict(index.query("SELECT row, id FROM traces"))

@@ -23,7 +23,8 @@ from tensorshark.traces.case import events as kinds
 from tensorshark.traces.case import history
 from tensorshark.traces.case.events import DEFAULT_MARK, TRACE, AnyEvent, Spot, within, word
 from tensorshark.traces.case.history import Change
-from tensorshark.traces.case.log import MAX_BYTES, Folder, Log, folders, later, stamp
+from tensorshark.traces.case.log import MAX_BYTES, Folder, Log, later, stamp
+from tensorshark.traces.case.place import folders
 from tensorshark.traces.case.state import Attached, Names, Note, Saved, State
 from tensorshark.traces.chain import digest
 from tensorshark.traces.errors import NotFoundError, UsageError

@@ -9,7 +9,6 @@ Both are read. Two cases become one when the files of one are put beside those o
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import secrets
@@ -22,7 +21,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
 from tensorshark.traces.case.events import FORMAT, AnyEvent, Header, read_event, read_header
 from tensorshark.traces.chain import SUFFIX, ChainFile, ChainWriter
@@ -130,14 +128,6 @@ class Folder:
         """What is damaged or left out, in words; a torn last line is not damage."""
         found = [self._problem] if self._problem else []
         return found + [problem for file in self.files.values() for problem in file.problems]
-
-
-def folders(capture: Path, uuid: str) -> tuple[Path, Path]:
-    """Where the case of a capture lies: beside it, and in the user's state folder."""
-    capture = capture.resolve()
-    name = hashlib.sha256(uuid.encode()).hexdigest()[:32]  # a uuid from a file is not a file name
-    state = platformdirs.user_state_path("tensorshark") / "cases" / name
-    return capture.with_name(capture.name.removesuffix(".tshark") + ".case"), state
 
 
 class Log:

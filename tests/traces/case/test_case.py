@@ -8,6 +8,7 @@ import pytest
 
 from tensorshark.traces.case import Case, Spot
 from tensorshark.traces.case.events import MAX_TRACES
+from tensorshark.traces.case.place import folders
 from tensorshark.traces.errors import NotFoundError, StorageError, UsageError
 from tensorshark.traces.files import make_dir
 from tensorshark.traces.store import Capture
@@ -299,7 +300,7 @@ def test_where_the_capture_cannot_be_written_the_case_is_in_the_users_state(
     Case.open(capture, write=True, sync=False).mark([ONE])
     assert Case.open(capture).marked() == {ONE}
     assert [path.name for path in capture.path.parent.iterdir()] == ["a.tshark"]
-    _, state = log.folders(capture.path, capture.uuid)
+    _, state = folders(capture.path, capture.uuid)
     assert state.stat().st_mode & 0o777 == 0o700
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tensorshark.traces.case import Case, log
-from tensorshark.traces.case.log import folders
+from tensorshark.traces.case.place import folders
 from tensorshark.traces.chain import digest
 from tensorshark.traces.errors import StorageError, UntrustedError, UsageError
 from tensorshark.traces.store import Capture

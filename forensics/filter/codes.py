@@ -39,7 +39,7 @@ def forget(index: Index) -> None:
 def coded(value: Value, reader: Reader, numbers: Numbers) -> Coded:
     """The values of these traces, in their order."""
     if isinstance(value, Label | Stored):
-        whole = _known.get(reader, value, lambda: _read(value, reader))
+        whole = column(value, reader)
         everything = len(numbers) == reader.count and bool(np.all(numbers[1:] > numbers[:-1]))
         return whole if everything else Coded(whole.codes[numbers - 1], whole.values)
     ascending, places = np.unique(numbers, return_inverse=True)
@@ -48,6 +48,11 @@ def coded(value: Value, reader: Reader, numbers: Numbers) -> Coded:
     place = {each: at for at, each in enumerate(found)}
     codes = np.fromiter((place.get(each, -1) for each in shown), np.int32, len(shown))
     return Coded(codes[places], found)
+
+
+def column(value: Label | Stored, reader: Reader) -> Coded:
+    """The values of all traces, in capture order; the last few columns are kept."""
+    return _known.get(reader, value, lambda: _read(value, reader))
 
 
 def _read(value: Label | Stored, reader: Reader) -> Coded:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tensorshark.forensics.filter.answers.predicates import Leaf
+from tensorshark.forensics.filter.answers.shortcuts import shortcut
 from tensorshark.forensics.filter.values.operands import Numbers, Tier
 from tensorshark.forensics.filter.values.relations import Bools
 
@@ -137,7 +138,8 @@ class Kept:
         if new * _AGAIN < self.reader.count:
             asked.ask(leaf, self.reader, np.flatnonzero(~asked.asked) + 1)
         else:
-            asked.true = leaf.everywhere(self.reader)
+            short = shortcut(leaf, self.reader)
+            asked.true = leaf.everywhere(self.reader) if short is None else short
             asked.asked[:] = True
         self._keep({leaf: asked})
         return asked.true

@@ -34,9 +34,10 @@ def required(pattern: str) -> str:
     """The longest text, of three characters or more, that every match holds as it stands; empty when unsure.
 
     Understands plain characters, classes and anchors in a row, and gives up at anything else: alternatives,
-    groups, flags. What it returns is only a hint to the trigram index, so giving up is always right.
+    groups, flags but a leading (?i), with which capitals do not count in what it returns. That is only a hint
+    to the trigram index, so giving up is always right.
     """
-    runs, run, at = [""], "", 0
+    runs, run, at = [""], "", 4 * pattern.startswith("(?i)")
     while at < len(pattern):
         atom = _ATOM.match(pattern, at)
         if atom is None:

@@ -14,7 +14,8 @@ from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.values.arrays import Array
 from tensorshark.forensics.filter.values.batch import DAMAGE, IndexBatch, TraceBatch
 from tensorshark.forensics.filter.values.operands import AHEAD
-from tensorshark.forensics.filter.values.relations import Bools
+from tensorshark.forensics.filter.values.relations import Bools, regex
+from tensorshark.forensics.filter.values.searching import search, searchable
 from tensorshark.forensics.filter.values.selection import Pick
 from tensorshark.traces.index.columns import BLOCK
 
@@ -30,6 +31,8 @@ _STRETCH = 16384
 """Traces per query where most are asked for."""
 _WHOLE = 8
 """One trace in so many is asked for: then all rows are read, and the others dropped."""
+_LARGE = 100_000
+"""Traces from which on rows are counted before they are listed."""
 _MANY = 2000
 """Traces from which on it is cheaper to read a label, say, for all traces at once."""
 
@@ -54,7 +57,6 @@ class Reader:
         self.closing: list[Callable[[], None]] = []
         """Called by `finish`."""
         self._open: OrderedDict[int, TraceBatch] = OrderedDict()
-        self._containing: dict[tuple[str, str], NDArray[np.int64]] = {}
         self._known: dict[Any, Any] = {}
         self._columns: dict[str, Column] = {}
         self._plans: dict[tuple[Pick, int], list[int]] = {}
@@ -81,6 +83,11 @@ class Reader:
 
     def mask(self, table: str, condition: str, parameters: Sequence[object]) -> Bools:
         """True (trace,) for the rows of a table that meet a condition."""
+        if self.count >= _LARGE:
+            # Counting takes a third of listing, and often says it all: nothing matches, or everything.
+            found = self.index.query(f"SELECT count(*) FROM {table} WHERE {condition}", parameters)[0][0]
+            if found == 0 or (found == self.count == len(self.index) and table == "traces"):
+                return np.full(self.count, found > 0)
         # One text for all rows: a tuple for each of a million takes five times as long.
         query = f"SELECT group_concat(row) FROM {table} WHERE {condition}"
         listed = self.index.query(query, parameters)[0][0]
@@ -125,13 +132,24 @@ class Reader:
             self.check()
             yield from self.index.texts(numbers[start : start + _CHUNK].tolist(), field)
 
-    def containing(self, part: str, field: str) -> NDArray[np.int64]:
-        """Numbers, ascending, of the traces whose prompt or text holds `part`; looked up once."""
-        if (part, field) not in self._containing:
+    def holding(self, part: str, field: str, exact: bool = True) -> Bools:
+        """True (trace,) for the traces whose prompt or text holds `part`; without `exact` also for those that
+        may hold it in other capitals. Looked up once."""
+
+        def look() -> Bools:
             self.check()
-            found = self.index.containing(part, field)
-            self._containing[part, field] = found[found <= self.count]
-        return self._containing[part, field]
+            return self.marked(self.index.containing(part, field, exact))
+
+        return self.once(("holding", part, field, exact), look)
+
+    def matching(self, pattern: str, field: str, numbers: NDArray[np.int64]) -> list[int]:
+        """Those of `numbers` in whose prompt or text RE2 finds the pattern."""
+        if self._dense(numbers) and searchable(pattern):
+            wanted = self.marked(numbers)
+            found = search(self.index, pattern, field, int(numbers[0]), int(numbers[-1]), self.check)
+            return [number for number in found if wanted[number - 1]]
+        one = regex(pattern).search
+        return [number for number, text in self.texts(numbers, field) if one(text) is not None]
 
     @staticmethod
     def _dense(numbers: NDArray[np.int64]) -> bool:

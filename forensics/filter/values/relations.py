@@ -225,6 +225,11 @@ class Matches(Relation, frozen=True):
     literal: str = ""
     """A text that every match holds, for the trigram index; empty when none is known."""
 
+    @property
+    def folded(self) -> bool:
+        """True when capitals do not count; then they do not in `literal` either."""
+        return self.pattern.startswith("(?i)")
+
     def one(self, value: Any) -> bool:
         return regex(self.pattern).search(value) is not None
 
@@ -289,8 +294,8 @@ class OneOf(Relation, frozen=True):
 
 
 @lru_cache(maxsize=16)
-def regex(pattern: str) -> Any:
-    """The compiled pattern. Raises `re2.error` for one that RE2 refuses."""
+def regex(pattern: str | bytes) -> Any:
+    """The compiled pattern; one of bytes is for bytes. Raises `re2.error` for one that RE2 refuses."""
     import re2
 
     options = re2.Options()

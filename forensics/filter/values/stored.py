@@ -246,7 +246,7 @@ class Prompt(Value, frozen=True):
 
     def mask(self, reader: Reader, relation: Relation, quantifier: Quantifier) -> Bools:
         if isinstance(relation, Contains):
-            return reader.marked(reader.containing(relation.part, self.field.key))
+            return reader.holding(relation.part, self.field.key).copy()
         return reader.mask("traces", "damaged = 0", [])
 
     def among(
@@ -256,8 +256,10 @@ class Prompt(Value, frozen=True):
         if isinstance(relation, Order) and relation.operator == "==":
             part = str(relation.constant)
         if part:
-            worth = reader.containing(part, self.field.key)
-            numbers = np.intersect1d(numbers, worth, assume_unique=True)
+            folded = isinstance(relation, Matches) and relation.folded
+            numbers = numbers[reader.holding(part, self.field.key, not folded)[numbers - 1]]
+        if isinstance(relation, Matches):
+            return reader.matching(relation.pattern, self.field.key, numbers)
         one = relation.one
         return [number for number, text in reader.texts(numbers, self.field.key) if one(text)]
 

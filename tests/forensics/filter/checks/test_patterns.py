@@ -22,7 +22,10 @@ from tensorshark.forensics.filter.values.relations import Matches
         (r"1\.5 GB", "1.5 GB"),
         ("[Ii]gnore", "gnore"),
         ("a|password", ""),
-        ("(?i)password", ""),
+        ("(?i)password", "password"),
+        (r"(?i)\bPass word\b", "Pass word"),
+        ("(?s)password", ""),
+        ("pass(?i)word", ""),
         ("(password)?", ""),
         (r"\Qpass\E", ""),
         (r"\x41bcdef", ""),
@@ -45,6 +48,9 @@ PARTS = st.sampled_from(
 def test_whatever_matches_holds_it(pattern: str, text: str) -> None:
     if Matches(pattern).one(text):
         assert patterns.required(pattern) in text
+    folded = Matches(f"(?i){pattern}")
+    if folded.one(text.upper()):
+        assert patterns.required(folded.pattern).lower() in text.lower()
     assert Matches(pattern).one(text) == (re.search(pattern.replace("$", r"\Z"), text) is not None)
 
 

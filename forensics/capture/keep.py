@@ -15,6 +15,7 @@ from tensorshark.forensics.capture.settings import CaptureSettings
 from tensorshark.forensics.filter import Filter, parse
 from tensorshark.forensics.filter.syntax import parser, tree
 from tensorshark.forensics.filter.syntax.macros import Expanded, expand
+from tensorshark.forensics.measured import declared
 from tensorshark.traces.errors import FilterError, NotFoundError
 from tensorshark.traces.manifest import ModelRecord, StoredSite, TraceManifest
 from tensorshark.traces.sites import ATTENTION, SITES, stat_site
@@ -67,6 +68,10 @@ def _check(field: tree.Field, settings: CaptureSettings, expanded: Expanded) -> 
         reason = "time is that of storing, which has not come when --keep decides"
     elif site in (*SITES, ATTENTION) and site not in settings.sites:
         reason = f"{site} is not captured; add it to --sites"
+    elif (made := declared.find(field.name)) and not made.ours:
+        reason = f"{field.name} is measured once traces are stored: analyzer {made.analyzer} runs apart"
+    elif made and (missing := [site for site in made.sites if site not in settings.sites]):
+        reason = f"{field.name} needs {missing[0]}, which is not captured; add it to --sites"
     else:
         return
     place = field.named

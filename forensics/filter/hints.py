@@ -77,7 +77,7 @@ def _measured(value: Measured, index: Index) -> str:
     if len(index) == 0:
         return ""
     field, name = value.declared, value.field.name
-    for site in (*field.needs.sites, *(key.partition(".")[0] for key in field.needs.stats)):
+    for site in field.sites:
         stat = "entropy" if site == ATTENTION else "norm"
         if site != "pattern" and index.column(f"{site}.{stat}").layer_count == 0:
             return f"{name} needs {site}, which no trace here has; capture with {_captured(site)}"

@@ -15,6 +15,7 @@ import msgspec
 from tensorshark.forensics import installed, outline
 from tensorshark.forensics.filter.fields import AXES, FIELDS, POS, SELECTORS, FieldInfo, Type
 from tensorshark.forensics.outline import FieldOutline, NeedsOutline, Outline
+from tensorshark.traces.sites import stat_site
 from tensorshark.traces.text import safe_text
 
 MAX_FIELDS = 64
@@ -52,10 +53,14 @@ class Declared(msgspec.Struct, frozen=True):
         return _digest(self.module, self.origin)
 
     @property
+    def sites(self) -> list[str]:
+        """That have to be captured for it."""
+        return list(dict.fromkeys([*self.needs.sites, *map(stat_site, self.needs.stats)]))
+
+    @property
     def needed(self) -> str:
         """What to capture for it, in words: `--sites resid_post`; empty when nothing special."""
-        sites = [*self.needs.sites, *(stat.partition(".")[0] for stat in self.needs.stats)]
-        parts = [f"--sites {','.join(dict.fromkeys(sites))}"] if sites else []
+        parts = [f"--sites {','.join(self.sites)}"] if self.sites else []
         return " ".join([*parts, *(["--lens-file embed"] if self.needs.lens else [])])
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from tensorshark.forensics.filter.answers.costs import left_to_measure
 from tensorshark.forensics.filter.answers.kept import Asked, Kept
 from tensorshark.forensics.filter.answers.predicates import Leaf, Predicate
 from tensorshark.forensics.filter.values.operands import AHEAD, Numbers, Tier
@@ -23,6 +24,8 @@ OnFound = Callable[[Numbers, int, int], None]
 
 EVERY_S = 0.1
 """Seconds between two reports of what was found so far."""
+_FEW = 64
+"""As many where an analyzer has to measure them first, some milliseconds each."""
 _STRETCH = 4096
 """Traces in question that are gone through together: some milliseconds of rows of the index."""
 
@@ -75,7 +78,8 @@ class _Scan:
         """Decide these traces, which ascend, given what is known of all."""
         self._total = len(numbers)
         remembered = all(asked.asked[numbers - 1].all() for asked in self.dear.values())
-        size = len(numbers) if remembered else _STRETCH
+        slow = any(left_to_measure(leaf, self.reader.index) for leaf in self.dear)
+        size = len(numbers) if remembered else _FEW if slow else _STRETCH
         for at in range(0, len(numbers), size or 1):
             stretch = numbers[at : at + size]
             self._decide(list(self.dear), {leaf: true[stretch - 1] for leaf, true in known.items()}, stretch)

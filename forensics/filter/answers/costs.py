@@ -10,6 +10,7 @@ import msgspec
 from tensorshark.forensics.filter.answers.predicates import Both, Comparison, Either, Leaf, Predicate
 from tensorshark.forensics.filter.fields import LAYER
 from tensorshark.forensics.filter.values.cells import Signal
+from tensorshark.forensics.filter.values.measured import Measured
 from tensorshark.forensics.filter.values.operands import Tier, Value
 from tensorshark.forensics.filter.values.relations import Order
 from tensorshark.forensics.filter.values.stored import Label
@@ -24,6 +25,8 @@ _SECONDS_PER_ROW = 3e-6
 """To ask a regular expression of one row of the index, on the machine that this was measured on."""
 _SECONDS_PER_TRACE = 0.5e-3
 """To open a trace and check its manifest, there."""
+SECONDS_PER_MEASURE = 4e-3
+"""To let an analyzer look at one, there: the lens at one layer and token of SmolLM2."""
 _BYTES_PER_SECOND = 250e6
 """To read statistics and check their hash, there."""
 MANIFEST_BYTES = 8192
@@ -41,19 +44,21 @@ class Cost(msgspec.Struct, frozen=True):
     """To read from them."""
     rows: int = 0
     """Rows of the index to look at one by one, for a regular expression."""
+    measures: int = 0
+    """Traces that an analyzer has to measure first, once."""
 
     @property
     def seconds(self) -> float:
         """About how long that takes."""
-        return (
-            self.traces * _SECONDS_PER_TRACE + self.bytes / _BYTES_PER_SECOND + self.rows * _SECONDS_PER_ROW
-        )
+        opened = self.traces * _SECONDS_PER_TRACE + self.bytes / _BYTES_PER_SECOND
+        return opened + self.rows * _SECONDS_PER_ROW + self.measures * SECONDS_PER_MEASURE
 
     def words(self) -> str:
         """`opens 12,000 traces, reads 1.2 GB, about 8 s`."""
         opened = f"opens {self.traces:,} traces, reads {_size(self.bytes)}" * (not self.index_only)
+        measured = f"measures {self.measures:,} traces, once" * (self.measures > 0)
         looked = f"looks at {self.rows:,} rows of the index one by one" * (self.rows > 0)
-        return ", ".join(filter(None, (looked, opened, f"about {max(1, round(self.seconds))} s")))
+        return ", ".join(filter(None, (measured, looked, opened, f"about {max(1, round(self.seconds))} s")))
 
 
 def estimate(predicate: Predicate, index: Index) -> Cost:
@@ -65,13 +70,25 @@ def estimate(predicate: Predicate, index: Index) -> Cost:
         return Cost(True, 0, 0)
     traces = at_most(predicate, index, len(index))
     rows = traces * len(looking)
+    measures = sum(min(traces, left_to_measure(leaf, index)) for leaf in {*opening, *looking})
     if not opening:
-        return Cost(True, 0, 0, rows)
+        return Cost(measures == 0, 0, 0, rows, measures)
     values = [value for leaf in opening for value in with_inner(leaf.values)]
     each = MANIFEST_BYTES + (stats_bytes(index) if any(isinstance(value, Signal) for value in values) else 0)
     for site in {value for value in values if isinstance(value, Site) and value not in _only_there(opening)}:
         each += tensor_bytes(index, site.field.key, site.pick(LAYER))
-    return Cost(False, traces, traces * each, rows)
+    return Cost(False, traces, traces * each, rows, measures)
+
+
+def left_to_measure(leaf: Leaf, index: Index) -> int:
+    """About how many traces analyzers have not looked at yet, and would have to for this comparison."""
+    values = {value for value in with_inner(leaf.values) if isinstance(value, Measured)}
+    if not values:
+        return 0
+    from tensorshark.forensics.measured.measuring import Measures
+
+    measures = Measures.of(index)
+    return max(measures.left(value.declared, value.picks) for value in values)
 
 
 def _opens(leaf: Leaf, index: Index) -> bool:

@@ -9,7 +9,14 @@ import msgspec
 import numpy as np
 
 from tensorshark.forensics.filter.answers.answer import in_order
-from tensorshark.forensics.filter.answers.costs import MANIFEST_BYTES, at_most, stats_bytes, with_inner
+from tensorshark.forensics.filter.answers.costs import (
+    MANIFEST_BYTES,
+    SECONDS_PER_MEASURE,
+    at_most,
+    left_to_measure,
+    stats_bytes,
+    with_inner,
+)
 from tensorshark.forensics.filter.answers.kept import Kept
 from tensorshark.forensics.filter.answers.predicates import (
     Both,
@@ -117,6 +124,7 @@ def _steps(predicate: Predicate, typed: Mapping[Leaf, str], reader: Reader) -> I
         size = opens * _bytes(leaf, reader, opened) if opens else 0
         seconds = _seconds(leaf, tier, left, speed) + size / speed.bytes
         seconds += opens * speed.trace * (not opened)
+        seconds += min(left, left_to_measure(leaf, reader.index)) * SECONDS_PER_MEASURE
         opened = opened or opens > 0
         by = answered_by(leaf, reader, tier)
         text = typed.get(leaf, leaf.words())

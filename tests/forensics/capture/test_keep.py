@@ -115,6 +115,7 @@ def test_beside_the_pass_it_decides_the_same(
         ("seq_len > 3 and pattern#1", 16, "pattern is not captured; add it to --sites"),
         ("max(resid_pre.norm) > 3", 4, "resid_pre is not captured; add it to --sites"),
         ("attn.entropy > 1", 0, "attn is not captured; add it to --sites"),
+        ("entropy.sink#1 > 1", 0, "entropy.sink needs attn, which is not captured; add it to --sites"),
         ("seq_len > ", 9, "unfinished: expected a field or a value"),
         ("${nowhere} and bos", 0, "nowhere"),
     ],

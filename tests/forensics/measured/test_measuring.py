@@ -232,3 +232,17 @@ def test_others_that_hang_are_stopped(
     with pytest.raises(Cancelled):
         parse("repeats.hangs > 1").select(index, lambda: time.monotonic() - begun > 0.5)
     assert time.monotonic() - begun < 10
+
+
+def test_first_matches_show_while_the_rest_is_measured(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tensorshark.forensics.filter.answers import answer
+
+    append_synthetic(index.capture, traces=188, seed=7)
+    index.refresh()
+    monkeypatch.setattr(answer, "EVERY_S", 0.0)
+    told: list[tuple[int, int, int]] = []
+    found = parse("lens.p#3[-1] > 0.1").select(
+        index, on_found=lambda numbers, done, total: told.append((len(numbers), done, total))
+    )
+    assert [done for _, done, _ in told] == [64, 128, 192] and {total for _, _, total in told} == {200}
+    assert 0 < told[0][0] <= told[1][0] <= len(found)

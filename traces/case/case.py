@@ -74,6 +74,11 @@ class Case:
         self.refresh()
         return self._version
 
+    @property
+    def seen(self) -> int:
+        """`version` as of the last refresh: what holds below is the same while this is."""
+        return self._version
+
     def close(self) -> None:
         """Let go of the file that was written; idempotent."""
         with self._lock:

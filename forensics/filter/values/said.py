@@ -1,13 +1,15 @@
 """What people said about traces: marks, tags and notes of the case, as fields.
 
-Read from the case when a question is asked, and never kept: a mark that was set a moment ago counts. Without
-a case nothing is marked, and there are no tags and no notes.
+Read from the case when a question is asked, and kept only while it says the same: a mark that was set a
+moment ago counts. Without a case nothing is marked, and there are no tags and no notes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -21,11 +23,18 @@ from tensorshark.forensics.filter.values.selection import Quantity
 
 if TYPE_CHECKING:
     from tensorshark.forensics.filter.values.reader import Reader
+    from tensorshark.traces.case import Case
 
 _PAGE = 500
 """Ids per query."""
 _WHOLE = 4
 """One trace in so many is asked for: then all ids are read."""
+_KEPT = 16
+"""Answers kept of a case."""
+
+T = TypeVar("T")
+_seen: WeakKeyDictionary[Case, dict[_Said, tuple[Any, Any]]] = WeakKeyDictionary()
+_lock = threading.Lock()
 
 
 class _Said(Value, frozen=True):
@@ -70,8 +79,10 @@ class Marked(_Said, frozen=True):
     def marked(self, reader: Reader) -> Bools:
         """Which traces (trace,) are."""
         case = reader.context.case
-        ids: set[str] = case.marked(self.field.key) if case is not None else set()
-        return reader.once(self, lambda: reader.marked(numbers_of(reader, ids)))
+        if case is None:
+            return np.zeros(reader.count, dtype=bool)
+        found = seen(reader, self, lambda: numbers_of(reader, case.marked(self.field.key)))
+        return reader.once(self, lambda: reader.marked(found))
 
     def rows(self, batch: IndexBatch) -> Array:
         marked = self.marked(batch.reader)[batch.where]
@@ -96,7 +107,9 @@ class Texts(_Said, frozen=True):
 
     def texts(self, reader: Reader) -> dict[int, list[str]]:
         """Number of a trace -> its texts, each once."""
-        return reader.once(self, lambda: self._texts(reader))
+        if reader.context.case is None:
+            return {}
+        return seen(reader, self, lambda: self._texts(reader))
 
     def rows(self, batch: IndexBatch) -> Array:
         known = self.texts(batch.reader)
@@ -116,14 +129,26 @@ class Texts(_Said, frozen=True):
         return numbers[self.mask(reader, relation, quantifier)[numbers - 1]]
 
     def _texts(self, reader: Reader) -> dict[int, list[str]]:
-        case = reader.context.case
-        if case is None:
-            return {}
         found: dict[int, list[str]] = {}
-        for text, ids in case.texts(self.field.key).items():
+        for text, ids in reader.context.case.texts(self.field.key).items():
             for number in numbers_of(reader, ids).tolist():
                 if number <= reader.count:
                     found.setdefault(number, []).append(text)
+        return found
+
+
+def seen(reader: Reader, value: _Said, make: Callable[[], T]) -> T:
+    """What `make` gives, made once for a state of the case and of the index: a million marks take a second
+    to find, and are asked for at every key."""
+    case, index = reader.context.case, reader.index
+    with _lock:
+        known = _seen.setdefault(case, {})
+        state = (case.seen, index.generation, reader.count)
+        if value not in known or known[value][0] != state:
+            if len(known) >= _KEPT:
+                known.clear()
+            known[value] = (state, make())
+        found: T = known[value][1]
         return found
 
 

@@ -68,18 +68,20 @@ class Groups:
 
         Only groups with a trace are kept. Raises UsageError for more than MAX_GROUPS.
         """
-        combined = np.zeros(len(columns[0][0]), np.int64)
+        combined: NDArray[Any] = columns[0][0]
         keys: list[list[Key]] = [[]]
-        for codes, values in columns:
+        for place, (codes, values) in enumerate(columns):
             width = len(values) + 1
-            own = np.where(codes < 0, width - 1, codes)
-            combined, found = _dense(combined * width + own, len(keys) * width)
+            named: list[Key] = [*values, None]
+            own = np.where(codes < 0, np.int32(width - 1), codes) if (codes < 0).any() else codes
+            if place:
+                own = combined.astype(np.int64) * width + own
+            combined, found = _dense(own, len(keys) * width)
             if len(found) > MAX_GROUPS:
                 remedy = "group by fewer or coarser things, make numbers --bins, or filter with -Y"
                 raise UsageError(f"more than {MAX_GROUPS:,} groups; {remedy}")
-            named: list[Key] = [*values, None]
             keys = [[*keys[at // width], named[at % width]] for at in found.tolist()]
-        return cls(keys, combined.astype(np.int32))
+        return cls(keys, combined.astype(np.int32, copy=False))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -105,13 +107,14 @@ class Groups:
         return [part[~np.isnan(part)] for part in cut]
 
 
-def _dense(codes: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _dense(codes: NDArray[Any], most: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Codes (trace,) below `most` renumbered from 0 without gaps, and the old codes (new code,)."""
     if most > 4 * len(codes) + 65536:
         found, dense = np.unique(codes, return_inverse=True)
         return dense, found
     there = np.bincount(codes, minlength=1) > 0
-    return (np.cumsum(there) - 1)[codes], np.flatnonzero(there)
+    found = np.flatnonzero(there)
+    return (codes if there.all() else (np.cumsum(there) - 1)[codes]), found
 
 
 def distinct(numbers: Floats) -> tuple[Codes, list[Key]]:

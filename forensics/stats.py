@@ -20,7 +20,8 @@ from tensorshark.traces.errors import FilterError, UsageError
 
 if TYPE_CHECKING:
     from tensorshark.forensics.filter.answers.context import Context
-    from tensorshark.forensics.filter.values.operands import Numbers
+    from tensorshark.forensics.filter.answers.predicates import Predicate
+    from tensorshark.forensics.filter.values.operands import Numbers, Value
     from tensorshark.forensics.filter.values.reader import Reader
     from tensorshark.traces.index import Index
 
@@ -36,6 +37,13 @@ MAX_BINS = 100
 _PAGE = 4096
 """Prompts at a time."""
 _prompts: Remembered[NDArray[np.int64]] = Remembered(1)
+_groups: Remembered[Groups] = Remembered(2)
+
+
+def forget(index: Index) -> None:
+    """Forget what is remembered about an index: for tests and benches."""
+    _prompts.forget(index)
+    _groups.forget(index)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,8 +97,7 @@ def stats(index: Index, asked: Asked, cancelled: Cancel = None, context: Context
     _check(asked)
     traces = _Traces(index, asked.filter, cancelled, context)
     numbers = traces.numbers
-    columns = [traces.column(text, asked.bins) for text in asked.by]
-    groups = Groups.of(columns) if columns else Groups.one(len(numbers))
+    groups = traces.groups(asked.by, asked.bins)
     paired, left_out = _paired(asked, len(groups))
     measured = [traces.measured(text) for text in asked.expressions]
     lines: list[Summary] = []
@@ -163,20 +170,50 @@ class _Traces:
 
         return parse(text, self.macros).select(self.index, self.cancelled, self.context)
 
-    def column(self, text: str, bins: int) -> tuple[NDArray[np.int32], Sequence[Key]]:
-        """What to group by: codes (trace,) and what they stand for."""
-        from tensorshark.forensics.filter import columns
+    def groups(self, by: Sequence[str], bins: int) -> Groups:
+        """By each of these; of all traces remembered, for the next thing to be measured."""
+        from tensorshark.forensics.filter.answers.kept import dependences
+        from tensorshark.forensics.filter.values.reader import Reader
+
+        if not by:
+            return Groups.one(len(self.numbers))
+        asked = tuple(self.asked(text) for text in by)
+
+        def make() -> Groups:
+            return Groups.of([self.column(text, each, bins) for text, each in zip(by, asked, strict=True)])
+
+        reader = Reader(self.index, self.cancelled, self.context)
+        if len(self.numbers) < reader.count or any(dependences(each) for each in asked):
+            return make()
+        return _groups.get(reader, (asked, bins), make)
+
+    def asked(self, text: str) -> Value | Predicate:
+        """An expression, or else a filter."""
+        from tensorshark.forensics.filter import columns, parse
 
         try:
             columns.expression(text, self.macros)
         except FilterError as error:
             try:
-                found = self.selected(text)
+                predicate = parse(text, self.macros).predicate
             except FilterError:
+                predicate = None
+            if predicate is None:
                 raise error from None
-            return np.isin(self.numbers, found, assume_unique=True).astype(np.int32), [False, True]
-        value = columns.sort_key(text, self.macros).value  # which asks for one value per trace
-        if value.type == "number":
+            return predicate
+        return columns.sort_key(text, self.macros).value  # which asks for one value per trace
+
+    def column(
+        self, text: str, asked: Value | Predicate, bins: int
+    ) -> tuple[NDArray[np.int32], Sequence[Key]]:
+        """What to group by: codes (trace,) and what they stand for."""
+        from tensorshark.forensics.filter import columns
+        from tensorshark.forensics.filter.values.operands import Value
+
+        if not isinstance(asked, Value):
+            found = np.isin(self.numbers, self.selected(text), assume_unique=True)
+            return found.astype(np.int32), [False, True]
+        if asked.type == "number":
             known = self.measured(text)
             return binned(known, bins) if bins else distinct(known)
         return columns.codes(text, self.index, self.numbers, self.cancelled, self.context)

@@ -59,6 +59,19 @@ def test_a_cross_product_a_filter_and_a_condition_to_group_by(engine: Engine) ->
     assert [(group.group, group.traces) for group in halves.groups] == [([False], 12), ([True], 20)]
 
 
+def test_groups_are_remembered_until_a_trace_is_added(tmp_path: Path) -> None:
+    capture = write_synthetic(tmp_path / "x.tshark", traces=6, labels=LABELS)
+    asked = Asked(by=["label.kind", "seq_len > 8"], expressions=["next.p"])
+    with Engine(capture.path) as engine:
+        assert engine.stats(asked) == engine.stats(asked)
+        before = engine.stats(asked)
+        append_synthetic(capture, traces=3, seed=4, labels=LABELS)
+        engine.refresh()
+        assert engine.stats(asked).traces == before.traces + 3
+        module.forget(engine.index)
+        assert sum(group.traces for group in engine.stats(asked).groups) == 9
+
+
 def test_numbers_to_group_by_one_by_one_or_in_bins(engine: Engine) -> None:
     each = engine.stats(Asked(by=["number"], filter="number <= 3"))
     assert [group.group for group in each.groups] == [[1], [2], [3]]
@@ -90,6 +103,7 @@ def test_pairs_are_compared_when_few_or_asked_for(engine: Engine, monkeypatch: p
         (Asked(expressions=["resid_post.norm"]), "several values"),
         (Asked(by=["resid_post.norm"]), "several values"),
         (Asked(by=["label.kind =="]), "unfinished"),
+        (Asked(by=[" "]), "missing"),
         (Asked(filter="nonsense"), "no field"),
     ],
 )

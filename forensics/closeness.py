@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tensorshark.traces.products import dots
+from tensorshark.traces.products import dots, gaps
 
 __all__ = ["cosine", "distance", "dots"]
 
@@ -31,6 +31,4 @@ def cosine(a: Array, b: Array, squares: NDArray[np.float64] | None = None) -> ND
 
 def distance(a: Array, b: Array) -> NDArray[np.float64]:
     """L2 norm of the difference of vectors (..., d_model), in float64."""
-    with np.errstate(all="ignore"):
-        gap = np.subtract(a, b, dtype=np.float64)
-        return np.sqrt(dots(gap, gap))
+    return np.sqrt(gaps(a, b))

@@ -43,8 +43,8 @@ class Function(msgspec.Struct, frozen=True):
     """In a sentence, before what it is applied to."""
     of: Callable[..., Array]
     """Cells, absent where NaN or, in an array of objects, None. If it reduces: (cell, …), float64 or objects,
-    with a cell or more, to (…); if it takes tensors: (vector, d_model), float64, to (vector,); otherwise any
-    shape to the same."""
+    with a cell or more, to (…); if it takes tensors: (…, d_model) to (…), in float64; otherwise any shape to
+    the same."""
     nothing: float | None = None
     """What it makes of no value at all; None: nothing."""
     keeps_one: bool = False

@@ -12,9 +12,6 @@ from tensorshark.forensics.filter.values.batch import Batch
 from tensorshark.forensics.filter.values.operands import Tier, Value
 from tensorshark.forensics.filter.values.selection import Quantity
 
-_TOGETHER = 1 << 22
-"""Numbers that are converted to float64 at a time."""
-
 
 class OfTensor(Value, frozen=True):
     """`norm(t)`: a number for each vector."""
@@ -46,7 +43,7 @@ class OfTensor(Value, frozen=True):
         return f"{self.function.words} {self.inner.words(quantity)}"
 
     def make(self, batch: Batch) -> Array:
-        return _by_parts(self.function, self.inner.cells(batch))
+        return self.function.of(self.inner.cells(batch))
 
     def coordinates(self, batch: Batch, axis: str) -> list[int]:
         return self.inner.coordinates(batch, axis)
@@ -92,22 +89,10 @@ class OfTensors(Value, frozen=True):
         return f"{self.function.words} {self.left.words(quantity)} and {self.right.words(quantity)}"
 
     def make(self, batch: Batch) -> Array:
-        left, right = self.pair.cells(batch)
-        shape = np.broadcast_shapes(left.shape, right.shape)
-        return _by_parts(self.function, np.broadcast_to(left, shape), np.broadcast_to(right, shape))
+        left, right = self.pair.cells(batch)  # (layer, head, pos, trace, d_model)
+        if left.shape[-1] != right.shape[-1]:  # of models of two widths
+            return np.full(np.broadcast_shapes(left.shape[:-1], right.shape[:-1]), np.nan)
+        return self.function.of(left, right)
 
     def coordinates(self, batch: Batch, axis: str) -> list[int]:
         return self.pair.coordinates(batch, axis)
-
-
-def _by_parts(function: Function, *tensors: Array) -> Array:
-    """The function of tensors (layer, head, pos, trace, d_model), some vectors at a time, in float64."""
-    *shape, width = tensors[0].shape
-    flat = [tensor.reshape(int(np.prod(shape)), width) for tensor in tensors]
-    made = np.full(len(flat[0]), np.nan)
-    step = max(1, _TOGETHER // max(1, width))
-    with np.errstate(all="ignore"):
-        for start in range(0, len(made) if width else 0, step):
-            some = [tensor[start : start + step].astype(np.float64) for tensor in flat]
-            made[start : start + step] = function.of(*some)
-    return made.reshape(shape)

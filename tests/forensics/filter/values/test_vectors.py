@@ -1,12 +1,15 @@
 """Tensors kept beside the index are those of the traces, whoever asked first."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tensorshark.forensics.filter import parse
+from tensorshark.forensics.filter import parse, values
+from tensorshark.forensics.filter.answers.context import Context
+from tensorshark.forensics.filter.answers.kept import forget
 from tensorshark.forensics.filter.fields import LAYER, POS, find
 from tensorshark.forensics.filter.syntax.tree import At, Named, Parts, Slice, Through
 from tensorshark.forensics.filter.values.operands import Numbers, Tier, batches
@@ -165,3 +168,53 @@ def test_what_is_kept_costs_no_opening(index: Index) -> None:
     other = parse('similar_to("#3", resid_post#2[-1]) > 0.5')
     assert other.cost(index).index_only and other.explain(index).tree.by == "vectors kept beside the index"
     assert not parse("has(resid_post#2[-1])").cost(index).index_only, "which manifests say"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "norm(resid_post#2[-1])",
+        "cos(resid_post#2[-1], $resid_post#2[-1])",
+        "dist(resid_post#2[-1], $resid_post#2[-1])",
+        "cos(resid_post#1[prompt[0]], attn_out#-1[-1])",
+        "norm(resid_post#2[-1] - resid_pre#2[-1])",
+        "norm(resid_post#2[-1] / 3 + mlp_out#0[1]) * seq_len",
+        "dist(resid_post#2[-1], resid_post#2[0]) / resid_post.norm#2[-1]",
+        'zscore(norm(resid_post#2[-1]), over=label.category == "code")',
+        "rank(cos(resid_post#2[-1], $resid_post#2[-1]))",
+        "abs(cos(resid_post#1[-1], $resid_post#3[-1]))",
+        "norm(resid_post[-1]) - norm(resid_post#2[-1])",
+        "max(norm(resid_post#2)) - norm(resid_post#2[-1])",
+    ],
+)
+def test_functions_of_tensors_are_the_same_to_the_bit(
+    index: Index, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, all_ = Context(selected=9), np.arange(1, 41)
+    with monkeypatch.context() as without:
+        without.setattr(sys.modules[Site.__module__], "held", lambda *_: None)
+        truth = values(text, index, all_, context=context)
+    assert any(truth) and truth[6] is None
+    assert values(text, index, all_, context=context) == truth, "and kept"
+    assert values(text, index, all_, context=context) == truth
+    assert values(text, index, [9, 30, 2], context=context) == [truth[8], truth[29], truth[1]]
+    single = [each for each in truth if isinstance(each, float)]
+    if single:
+        bound = sorted(single)[len(single) // 2]
+        found = [number for number, each in enumerate(truth, 1) if isinstance(each, float) and each >= bound]
+        for _ in range(2):
+            forget(index)
+            assert parse(f"{text} >= {bound!r}").select(index, context=context).tolist() == found
+
+
+def test_the_second_question_opens_nothing(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, all_ = Context(selected=9), np.arange(1, 41)
+    values("cos(resid_post#2[-1], $resid_post#2[-1])", index, all_, context=context)
+    opened: list[int] = []
+    trace = index.trace
+    monkeypatch.setattr(index, "trace", lambda number: (opened.append(number), trace(number))[1])
+    for number in (9, 12):
+        parse("dist(resid_post#2[-1], $resid_post#2[-1]) < 3 and norm(resid_post#2[-1]) > 1").select(
+            index, context=Context(selected=number)
+        )
+    assert set(opened) <= {7}, "but the damaged trace, of which nothing could be kept"

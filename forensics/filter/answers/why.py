@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from tensorshark.forensics.filter.answers.answer import answer
+from tensorshark.forensics.filter.answers.correlated import Correlated
 from tensorshark.forensics.filter.answers.kept import Kept
 from tensorshark.forensics.filter.answers.predicates import (
     Both,
@@ -188,12 +189,18 @@ def _evidence(leaf: Leaf, true: bool, batch: Batch) -> tuple[Bools, Array | None
             for ours, theirs in zip(left[there], right[there], strict=True)
         ]
         return found, left, right
+    if isinstance(leaf, Correlated):
+        found, asked = leaf.cells(batch)
+        return (found if true else ~found) & asked, None, None
     return np.zeros((1, 1, 1, 1), dtype=bool), None, None
 
 
 def _cell(
     leaf: Leaf, batch: Batch, place: Array, at: int, values: Array | None, others: Array | None
 ) -> Cell:
+    if isinstance(leaf, Correlated):  # a variable runs over all that there is of its axis
+        over = {axis: int(place[n]) for axis, n in AXIS.items() if axis in leaf.axes}
+        return Cell(None, over.get(LAYER), over.get(HEAD), over.get(POS))
     left, right = leaf.values[0], leaf.values[-1]
     named = {axis: _coordinate(leaf.values, batch, at, axis, int(place[n])) for axis, n in AXIS.items()}
     return Cell(

@@ -106,6 +106,19 @@ def test_tensors_that_are_there_have_no_value(index: Index) -> None:
     assert msgspec.to_builtins(found.cells) == [{"layer": 1, "token": len(index.trace(1).token_ids) - 1}]
 
 
+def test_cells_of_variables_are_told(index: Index) -> None:
+    (found,) = why(index, "any(l, p: resid_post.norm#l[p] > 4 and attn.entropy#l:0[p] > 0.1)", 3)
+    stats = index.trace(3).stats
+    both = (stats["norm.resid_post"] > 4) & (stats["attn.entropy"][:, 0] > 0.1)
+    expected = [(int(layer), int(token)) for layer, token in np.argwhere(both)]
+    assert [(cell.layer, cell.token) for cell in found.cells] == expected[:MOST] != []
+    assert found.count == len(expected)
+    (failed,) = why(index, "not all(l: resid_post.norm#l[-1] > 15)", 3)
+    assert not failed.true
+    low = np.flatnonzero(stats["norm.resid_post"][:, -1] <= 15).tolist()
+    assert [cell.layer for cell in failed.cells] == low != []
+
+
 def test_many_traces_in_any_order(odd_index: Index) -> None:
     asked = parse('prompt contains "e" and (resid_pre.norm#1 > 4 or not expert.code == "bos")')
     numbers = asked.select(odd_index)[::-1]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from tensorshark.traces.text import json_text, safe_text
 from tensorshark.tui.cli import output
@@ -12,6 +14,7 @@ from tensorshark.tui.cli.output import Column
 
 if TYPE_CHECKING:
     from tensorshark.forensics.filter.fields import FieldInfo
+    from tensorshark.traces.store import Capture
 
 SIGNS = {"layer": "#layer", "head": ":head", "pos": "[pos]"}
 """How each axis is written behind a field's name."""
@@ -30,7 +33,7 @@ Examples:
     "--json", "as_json", is_flag=True, help="One array of objects: name, type, axes, unit, help ..."
 )
 def command(capture: str | None, as_json: bool) -> int:
-    """Every field that filters, columns and `read -e` can use; with CAPTURE, its labels too.
+    """Every field that filters, columns and `read -e` can use; CAPTURE adds its labels, marks and macros.
 
     `from` says what is read for it: the index, manifests, statistics, the case, or which analyzer measures
     it. With CAPTURE, the column before it says how many of its traces have the field, where the index knows.
@@ -47,6 +50,7 @@ def command(capture: str | None, as_json: bool) -> int:
 
         with Index.open(Capture.open(capture)) as index:
             found, traces = fields(index, None), len(index)
+            found = [*_with_marks(found, index.capture), *_macros(index.capture)]
     if as_json:
         output.write([json_text([_data(field) for field in found])])
     else:
@@ -57,6 +61,30 @@ def command(capture: str | None, as_json: bool) -> int:
     for problem in declared.problems():
         output.note(f"left out: {problem}")
     return 0
+
+
+def _with_marks(found: list[FieldInfo], capture: Capture) -> Iterator[FieldInfo]:
+    """The fields, and in the place of `mark.*` one for each mark of the case."""
+    from tensorshark.forensics import config
+    from tensorshark.forensics.filter.fields import mark
+
+    case = config.of(capture).case
+    for field in found:
+        if field.name != "mark.*" or case is None:
+            yield field
+            continue
+        for name in case.mark_names():
+            yield msgspec.structs.replace(mark(name), traces=len(case.marked(name)))
+
+
+def _macros(capture: Capture) -> Iterator[FieldInfo]:
+    """Macros as if they were fields, for the listing: the meaning is their text."""
+    from tensorshark.forensics import config
+    from tensorshark.forensics.filter.fields import FIELDS
+
+    for name, text in config.of(capture).macros.items():
+        said = {"name": f"${{{name}}}", "type": "macro", "help": text, "source": "macro", "example": text}
+        yield msgspec.structs.replace(FIELDS[0], axes=(), unit="", **said)
 
 
 def _row(field: FieldInfo, traces: int | None) -> list[str]:

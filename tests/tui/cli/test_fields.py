@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tensorshark.forensics.filter.fields import fields
+from tensorshark.traces.case import Case
 from tensorshark.traces.synthetic import write_synthetic
 from tensorshark.tui.cli import main
 
@@ -51,3 +52,19 @@ def test_a_capture_brings_its_labels(tmp_path: Path, capsys: Output) -> None:
     assert lens["needs"] == "--sites resid_post --lens-file embed" and lens["traces"] is None
     assert counts["label.category"] == 4
     assert 2 in counts.values()
+
+
+def test_a_capture_brings_its_marks_and_macros(tmp_path: Path, capsys: Output) -> None:
+    capture = write_synthetic(tmp_path / "x.tshark", traces=4)
+    with Case.open(capture, write=True, sync=False) as case:
+        case.mark(capture.ids()[:3], "suspect")
+        case.define_macro("loud", "resid_post.norm > $1\x1b")
+    assert main(["fields", str(capture.path), "--json"]) == 0
+    found = {field["name"]: field for field in json.loads(capsys.readouterr().out)}
+    assert found["mark.suspect"]["traces"] == 3
+    assert "mark.*" not in found
+    assert found["${loud}"]["type"] == "macro"
+    assert main(["fields", str(capture.path)]) == 0
+    out = capsys.readouterr().out
+    assert "${loud}" in out
+    assert "\x1b" not in out

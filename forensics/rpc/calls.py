@@ -29,8 +29,6 @@ PROTOCOL = 1
 """Version of what is spoken; `status` says it."""
 NOW_S = 0.02
 """A filter that is expected to take longer is answered by another thread than the reading one."""
-NOW_SORTED = 20_000
-"""Traces up to which sorting is expected to take less."""
 
 
 class Server(Protocol):
@@ -51,12 +49,14 @@ class Server(Protocol):
 
 
 def check(server: Server, params: shapes.CheckParams, _task: Task) -> Check:
-    return server.engine.check(params.filter)
+    return server.engine.check(params.filter, _selected(server, params.selected))
 
 
 def complete(server: Server, params: shapes.CompleteParams, _task: Task) -> shapes.Completions:
     position = len(params.filter) if params.position is None else params.position
-    return shapes.Completions(items=server.engine.complete(params.filter, position))
+    selected = _selected(server, params.selected)
+    items = server.engine.complete(params.filter, position, selected=selected)
+    return shapes.Completions(items=items)
 
 
 def fields(server: Server, _params: shapes.Nothing, _task: Task) -> shapes.Fields:
@@ -101,7 +101,7 @@ def rows_lane(server: Server, params: shapes.RowsParams) -> Lane:
     selected = _selected(server, params.selected)
     if server.selections.known(params.filter, params.sort, params.descending, selected):
         return "now"
-    if params.sort.strip() and len(server.engine.index) > NOW_SORTED:
+    if params.sort.strip():
         return "scan"
     return "now" if server.engine.cost(params.filter).seconds < NOW_S else "scan"
 

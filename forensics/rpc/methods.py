@@ -55,7 +55,7 @@ TABLE = (
         "check",
         shapes.CheckParams,
         Check,
-        "What a filter that is being typed means so far. Never an error: a bad filter is an answer.",
+        "What a filter that is being typed means so far. One that cannot be read is no error, but an answer.",
         calls.check,
         {"filter": 'label.category == "fact" and seq_len >'},
         {"state": "incomplete", "reason": _MANY, "column": _MANY, _MANY: _MANY},

@@ -34,6 +34,8 @@ class CheckParams(Params, frozen=True, kw_only=True):
 
     filter: Text
     """As typed so far."""
+    selected: TraceName = ""
+    """The trace that `$field` speaks of, as in `trace`; empty: none."""
 
 
 class CompleteParams(Params, frozen=True, kw_only=True):
@@ -43,6 +45,8 @@ class CompleteParams(Params, frozen=True, kw_only=True):
     """As typed so far."""
     position: Count | None = None
     """Characters before the caret; null: all."""
+    selected: TraceName = ""
+    """As in `check`."""
 
 
 class Completions(Answer, frozen=True, kw_only=True):
@@ -98,7 +102,7 @@ class RowsParams(Params, frozen=True, kw_only=True):
     found: bool = False
     """Send the page as it is so far while a long scan goes on, in `found` notifications."""
     selected: TraceName = ""
-    """The trace that `$field` speaks of, as in `trace`; empty: none."""
+    """As in `check`."""
 
 
 class Rows(Answer, frozen=True, kw_only=True):

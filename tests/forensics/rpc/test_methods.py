@@ -77,6 +77,23 @@ def test_rows(client: Client, example: Capture, text: str, sort: str, descending
     assert "cells" not in answer
 
 
+def test_the_selected_trace(client: Client, example: Capture) -> None:
+    """`$` speaks of it: in filters, columns and sort keys, and without one it is an error."""
+    text, column = "resid_post.norm#2[-1] > $resid_post.norm#2[-1]", "resid_post.norm#2[-1] - $seq_len"
+    for number in (1, 2, 1):
+        with Engine(example.path) as engine:
+            wanted = engine.select(text, selected=number).tolist()
+            cells = engine.values(column, wanted, selected=number)
+        name = example.ids()[number - 1] if number == 1 else f"#{number}"
+        answer = client.ask("rows", {"filter": text, "columns": [column], "selected": name})
+        assert [row["number"] for row in answer["rows"]] == wanted
+        assert [cell for (cell,) in answer["cells"]] == cells
+    assert client.refuse("rows", {"filter": text})["code"] == -32002
+    assert client.refuse("rows", {"filter": text, "selected": "#9"})["code"] == -32003
+    assert "selected" in client.ask("check", {"filter": text})["reason"]
+    assert client.ask("check", {"filter": text, "selected": "#1"})["reason"] == ""
+
+
 def test_columns_of_rows_are_those_of_read(
     client: Client, example: Capture, capsys: pytest.CaptureFixture[str]
 ) -> None:

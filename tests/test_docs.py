@@ -76,7 +76,7 @@ def test_the_python_of_the_tour_runs(folder: Path) -> None:
 
 def test_the_plugin_works_as_printed(folder: Path, tmp_path: Path) -> None:
     """As installed: a module and the entry point that the README shows, beside it in a .dist-info."""
-    [code] = [block for block in blocks("python") if "(Analyzer)" in block]
+    [code] = [block for block in blocks("python") if "Loudest(Analyzer)" in block]
     [toml] = blocks("toml")
     assert '"tensorshark.analyzers"' in toml and 'loudest = "my_package:Loudest"' in toml
     (tmp_path / "my_package.py").write_text(code)
@@ -88,6 +88,22 @@ def test_the_plugin_works_as_printed(folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1 + 12
     assert "layer" in done.stdout.splitlines()[0]
+
+
+def test_the_plugin_that_measures_works_as_printed(folder: Path, tmp_path: Path) -> None:
+    """And the nine lines in `analyzer.py` are the same."""
+    [code] = [block for block in blocks("python") if "Repeats(Analyzer)" in block]
+    printed = (ROOT / "forensics" / "analyzer.py").read_text(encoding="utf-8").replace('\\"', '"')
+    assert all(line in printed for line in map(str.strip, code.splitlines()[2:]))
+    (tmp_path / "my_repeats.py").write_text(code)
+    info = tmp_path / "my_repeats-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-repeats\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[tensorshark.analyzers]\nrepeats = my_repeats:Repeats\n")
+    words = ["read", "demo.tshark", "-Y", "repeats.before[-1] >= 0", "-T", "csv", "-e", "repeats.before[-1]"]
+    done = run(words, folder, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1 + 12
 
 
 def test_the_tree_names_files_that_exist_and_leaves_out_none() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from tensorshark.forensics.filter.fields import FieldInfo, Type
+from tensorshark.forensics.filter.functions import FUNCTIONS
 from tensorshark.forensics.filter.syntax import lalr
 from tensorshark.traces.errors import FilterError
 
@@ -21,7 +22,7 @@ _REFERENCE = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_.]*)?$")
 _QUOTED = re.compile(r"(?:\b[rt])?[\"']")
 _ORDERS = ("EQUAL", "UNEQUAL", "LESS", "UPTO", "MORE", "FROM", "ALL_EQUAL", "ANY_UNEQUAL", "TILDE")
 _RELATIONS = frozenset((*_ORDERS, "EQ", "NE", "LT", "LE", "GT", "GE", "CONTAINS", "MATCHES"))
-_SIGNS = ("BARS", "AMPERSANDS", "CARETS", "BANG", "_COMMA", "BINDER")
+_SIGNS = ("BARS", "AMPERSANDS", "CARETS", "BANG", "_COMMA", "_ASSIGN", "BINDER")
 _BOUNDARIES = _RELATIONS.union(("AND", "OR", "XOR", "NOT"), _SIGNS)
 _OPENERS, _CLOSERS = frozenset(("_LPAR", "_LBRACE", "_LSQB")), frozenset(("_RPAR", "_RBRACE", "_RSQB"))
 _BINDER = re.compile(r"\b(?:any|all)\s*\(\s*([a-z]\w*(?:\s*,\s*[a-z]\w*)*)\s*:(?!\s*[-0-9\[])")
@@ -130,8 +131,8 @@ def _depth(text: str) -> int:
     return depth if least == 0 else least
 
 
-def open_call(ahead: str) -> str:
-    """Name of the function whose second or later argument the caret is at."""
+def open_call(ahead: str) -> tuple[str, bool]:
+    """Name of the function whose argument the caret is at, or nothing; and whether it is not the first."""
     depth, comma = 0, False
     for at in range(len(ahead) - 1, -1, -1):
         character = ahead[at]
@@ -139,8 +140,19 @@ def open_call(ahead: str) -> str:
         comma = comma or (character == "," and depth == 0)
         if depth < 0:
             call = _CALL.search(ahead, 0, at + 1)
-            return call[1] if call and comma and character == "(" else ""
-    return ""
+            return (call[1], comma) if call and character == "(" else ("", False)
+    return "", False
+
+
+def wanted(ahead: str, compared: Left) -> Type | None:
+    """Type of the operand that has to come next; None where any will do."""
+    function = FUNCTIONS.get(open_call(ahead)[0])
+    takes = None if function is None or function.takes == "any" else function.takes
+    if ahead.rstrip()[-1:] in ("+", "-", "*", "/", "%"):
+        return "tensor" if takes == "tensor" else "number"
+    if ahead.rstrip()[-1:] in ("(", ","):
+        return takes
+    return compared.type if compared.operator else None
 
 
 def _open_quote(before: str) -> int | None:

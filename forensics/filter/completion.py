@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tensorshark.forensics.filter.answers.context import Context
-from tensorshark.forensics.filter.caret import SELECTOR, Caret, left, open_call, read, variables
-from tensorshark.forensics.filter.fields import find
+from tensorshark.forensics.filter.caret import SELECTOR, Caret, Left, left, open_call, read, variables, wanted
+from tensorshark.forensics.filter.fields import Type, find
 from tensorshark.forensics.filter.offers import Kind, Offer, Offers
 
 if TYPE_CHECKING:
@@ -100,17 +100,21 @@ def _offers(caret: Caret, offers: Offers, context: Context) -> Iterable[Offer]:
     if caret.shape == "macro":
         return offers.macros()
     ahead = caret.ahead
+    compared = left(ahead, context.macros)
+    type = wanted(ahead, compared)
     if caret.shape == "reference":
-        return (*offers.references(), *offers.macros())
+        return (*offers.references(type), *offers.macros())
     if selector := SELECTOR.search(ahead):
         return _selections(selector, ahead, offers)
-    return _words(caret, expected(ahead), offers, context)
+    return _words(caret, expected(ahead), offers, compared, type)
 
 
-def _words(caret: Caret, accepts: set[str], offers: Offers, context: Context) -> Iterator[Offer]:
+def _words(
+    caret: Caret, accepts: set[str], offers: Offers, compared: Left, wanted: Type | None
+) -> Iterator[Offer]:
     """What the grammar has room for: an operand, an operator, a word between comparisons."""
     ahead = caret.ahead
-    subject, type, operator = left(ahead, context.macros)
+    subject, type, operator = compared
     apart = ahead[-1:].isspace() or ahead.endswith(")")
     if "STRING" in accepts and operator:
         if subject is not None and type == subject.type:
@@ -121,9 +125,12 @@ def _words(caret: Caret, accepts: set[str], offers: Offers, context: Context) ->
         if type in ("number", "text") and "{" not in operator and not several:
             yield from offers.operands(type)
     elif "STRING" in accepts:
-        yield from offers.named_arguments(open_call(ahead))
-        yield from offers.operands(None)
-        yield from offers.quantifiers()
+        call, later = open_call(ahead)
+        if later:
+            yield from offers.named_arguments(call)
+        yield from offers.operands(wanted)
+        if wanted is None:
+            yield from offers.quantifiers()
         if "NOT" in accepts:
             yield from offers.predicates()
     if "CONTAINS" in accepts and type and not operator and apart:

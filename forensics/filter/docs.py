@@ -21,6 +21,10 @@ TEMPLATE = Path(__file__).with_name("page.md")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "filter.md"
 
 SHOWN = {
+    "measured": (
+        'lens.top#20[-1] == " Paris" and lens.rank#29[-1] <= 3',
+        "max(surprisal[response]) > 12",
+    ),
     "first": (
         'label.category == "injection" and resid_post.norm#12[-1] > 90',
         'prompt contains "ignore previous" or prompt matches r"(?i)\\bDAN\\b"',
@@ -128,8 +132,8 @@ def _functions() -> Iterator[str]:
     for name, help in PREDICATES.items():
         yield f"| `{name}(…)` | any field | {help} | `{name}(label.category)` |"
     for function in FUNCTIONS.values():
-        of = "anything" if function.takes == "any" else function.takes
-        of = f"two {of}s" if function.tensors == 2 else of
+        one = "anything" if function.takes == "any" else function.takes
+        of = f"two {one}s" if function.tensors == 2 else one
         written = function.signature or f"{function.name}(…)"
         yield f"| `{written}` | {of} | {function.help} | `{function.example}` |"
 

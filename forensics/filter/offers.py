@@ -43,7 +43,7 @@ OPERATORS: dict[Type, tuple[str, ...]] = {
 
 _LANGUAGE = {"and": "both", "or": "either, or both", "xor": "one of them", "not": "the contrary"}
 _QUANTIFIERS = {"any(": "one value is enough", "all(": "every value has to"}
-_LETTERS = {"number": "f", "text": "text", "any": "f", "tensor": "t", "token": "token"}
+_LETTERS = {"number": "f", "text": "text", "any": "f", "tensor": "t"}
 _SPAN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _PLAIN = re.compile(r"[A-Za-z0-9_]+")
@@ -79,11 +79,12 @@ class Offers:
             if type in (None, function.gives):
                 yield Offer(f"{function.name}(", "function", f"{signature(function)}: {function.help}")
 
-    def references(self) -> Iterator[Offer]:
-        """Fields of the selected trace."""
+    def references(self, type: Type | None) -> Iterator[Offer]:
+        """Fields of the selected trace, of one type or of all."""
         chosen = "" if self._context.selected else "no trace is selected; "
         for info in self._fields():
-            if info.type in ("number", "text", "tensor") and not info.many and "*" not in info.name:
+            fits = info.type == type if type else info.type in ("number", "text", "tensor")
+            if fits and not info.many and "*" not in info.name:
                 detail = f"{chosen}{info.help}, in the selected trace"
                 yield Offer(f"${info.name}", "field", detail)
 
@@ -209,8 +210,10 @@ def covered(info: FieldInfo, traces: int) -> str:
 
 def signature(function: Function) -> str:
     """`quantile(f, q)`: how a function is written."""
-    written = getattr(function, "signature", "")
-    return written or f"{function.name}({_LETTERS.get(function.takes, 'f')})"
+    if function.signature:
+        return function.signature
+    letters = [_LETTERS[function.takes], "u"][: function.tensors]
+    return f"{function.name}({', '.join([*letters, *(each.name for each in function.constants)])})"
 
 
 def named(function: Function) -> dict[str, str]:

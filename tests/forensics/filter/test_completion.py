@@ -108,6 +108,20 @@ def test_values_behind_whatever_is_on_the_left(index: Index) -> None:
     assert offers("max(resid_post.norm#2) / resid_post.norm#2[-1] ")[0] == "> "
 
 
+def test_operands_of_the_type_that_is_wanted(index: Index) -> None:
+    def fields_at(text: str) -> list[str]:
+        return [offer.text for offer in complete(text, len(text), index) if offer.kind == "field"]
+
+    assert "resid_post.norm" in fields_at("seq_len > 2 * ") and "prompt" not in fields_at("seq_len > 2 * ")
+    assert "resid_post" in fields_at("cos(resid_post#1[-1], ") and "seq_len" not in fields_at("cos(")
+    assert fields_at("cos(resid_post#1[-1], $re") == ["$resid_pre", "$resid_post"]
+    assert "prompt" in fields_at("len(") and "seq_len" not in fields_at("len(")
+    assert "$next.p" in fields_at("seq_len > $") and "$prompt" not in fields_at("seq_len > $")
+    found = {offer.text: offer.detail for offer in complete("quan", 4)}
+    assert found["quantile("].startswith("quantile(f, share): ")
+    assert offers("zscore(next.p, ")[0] == "over=" and "over=" not in offers("zscore(")
+
+
 def test_macros_and_the_selected_trace() -> None:
     context = Context(macros={"loud": "resid_post.norm > $1", "quiet": "seq_len < 3"})
     assert offers("bos and ${", context=context) == ["${loud(", "${quiet}"]

@@ -76,7 +76,7 @@ def _has_heads(value: Value) -> bool:
     return own or any(map(_has_heads, value.parts))
 
 
-def _constant(names: Names, function: Function, at: int, node: tree.Expression) -> float:
+def _constant(names: Names, function: Function, at: int, node: tree.Expression) -> int | float:
     """A number behind the value."""
     parameter, number = function.constants[at], names.constants.folded(node)
     if not isinstance(number, tree.Number) or number.unit:
@@ -84,7 +84,7 @@ def _constant(names: Names, function: Function, at: int, node: tree.Expression) 
     if not parameter.low <= number.value <= parameter.high:
         reason = f"the {parameter.name} lies between {parameter.low:g} and {parameter.high:g}"
         raise names.error(reason, node.place)
-    return float(number.value)
+    return number.value
 
 
 def _check_one_axis(names: Names, function: Function, inner: Value, node: tree.Expression) -> None:

@@ -40,7 +40,8 @@ class Names:
         """A value that can be compared. Raises FilterError."""
         value = self.value(node)
         if value.type == "tensor" and not isinstance(node, tree.Field):
-            raise self.error("this is a tensor; take norm(…), or cos(…) or dist(…) of two", node.place)
+            reason = "this is a tensor; take norm(…), or cos(…) or dist(…) of two"
+            raise self.error(reason, node.place, self.begun(node))
         if value.type == "tensor" and isinstance(node, tree.Field):
             info = fields.find(node.name)
             last = "k_pos" if info and HEAD in info.axes else "d_model"
@@ -107,7 +108,10 @@ class Names:
 
     def begun(self, node: tree.Expression) -> bool:
         """True for a field at the end of the text: `resid_post` may still become `resid_post.norm`."""
-        return isinstance(node, tree.Field) and self.complaint.ends(node.place)
+        ends = isinstance(node, tree.Field | tree.Reference) or (
+            isinstance(node, tree.Arithmetic | tree.Negative) and self.begun(_last(node))
+        )
+        return ends and self.complaint.ends(node.place)
 
     def check_pair(self, left: Value, right: Value, ours: tree.Expression, theirs: tree.Expression) -> None:
         """Raise FilterError where it cannot be said which cell meets which."""
@@ -172,8 +176,8 @@ class Names:
             reason = "t:262 is a token's id; compare token or next.token with it"
             return self.error(reason, node.place)
         if name in FUNCTIONS or name in PREDICATES:
-            near = fields.nearest(name) or ""
-            also = f", or {near} for the field" if near.endswith(f".{name}") else ""
+            known = fields.nearest(name) or ""
+            also = f", or {known} for the field" if known.endswith(f".{name}") else ""
             return self.error(f"{name} is a function; write {name}(…){also}", place, ends)
         if (reason := declared.undeclared(name)) and not typing:
             return self.error(reason, place)
@@ -219,3 +223,8 @@ class Names:
             same_end = (part.first < 0) == (part.last < 0)
             if same_end and part.first > part.last:
                 raise self.error("this range is empty: its first end is the larger one", place)
+
+
+def _last(node: tree.Arithmetic | tree.Negative) -> tree.Expression:
+    """What stands at the end of an operation."""
+    return node.right if isinstance(node, tree.Arithmetic) else node.value

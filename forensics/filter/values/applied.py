@@ -18,7 +18,7 @@ class Applied(Value, frozen=True):
 
     function: Function
     inner: Value
-    constants: tuple[float, ...] = ()
+    constants: tuple[int | float, ...] = ()
     """What else it was given."""
 
     @property

@@ -187,13 +187,15 @@ class Lanes:
 
     def _work(self, lane: str) -> None:
         """A thread of a lane."""
-        with suppress(Gone):
-            while (entry := self._next(lane)) is not None:
-                task, work = entry
-                work(task)
-        with self._changed:
-            self._threads[lane] -= 1
-            self._changed.notify_all()
+        try:
+            with suppress(Gone):
+                while (entry := self._next(lane)) is not None:
+                    task, work = entry
+                    work(task)
+        finally:
+            with self._changed:
+                self._threads[lane] -= 1
+                self._changed.notify_all()
 
     def _next(self, lane: str) -> tuple[Task, Work] | None:
         with self._changed:

@@ -38,7 +38,6 @@ from tensorshark.forensics.rpc.protocol import (
 from tensorshark.forensics.rpc.selections import Selections
 from tensorshark.forensics.rpc.shapes import TracesNote
 from tensorshark.forensics.rpc.streams import Gone, Inlet, Outlet
-from tensorshark.traces.errors import TensorsharkError
 from tensorshark.traces.text import safe_text
 
 CATCH_UP_S = 0.25
@@ -128,6 +127,8 @@ class Session:
     def wait(self, task: Task) -> None:
         """Until the index is whole; says how far it is. Raises Fault when the task is cancelled."""
         while not self._ready.wait(0.05):
+            if self._signal:
+                task.cancel()
             task.check()
             task.progress(len(self.engine.index), 0)
 
@@ -172,6 +173,8 @@ class Session:
                 else:
                     self._lanes.submit(lane, task, lambda task: self._work(method, params, task, reply))
                 return
+        except Gone:
+            raise
         except Exception as error:
             told(self._failure(error, id))
             return
@@ -181,15 +184,15 @@ class Session:
             reply(None)
 
     def _lane(self, method: Method, params: Any) -> str:
-        if method.waits and not self._ready.is_set():
+        if method.waits and not self._ready.is_set() and not method.effect:
             return "scan" if callable(method.lane) or method.lane == "now" else method.lane
         return method.lane(self, params) if callable(method.lane) else method.lane
 
     def _work(self, method: Method, params: Any, task: Task, reply: Reply) -> None:
         """A request of a lane, on the lane's thread, or on the one that has cancelled it."""
-        line = self._line(method, params, task)
-        self._lanes.finish(task)
         try:
+            line = self._line(method, params, task)
+            self._lanes.finish(task)
             reply(line)
         except Gone:
             self._inlet.wake()
@@ -202,6 +205,8 @@ class Session:
             if method.waits:
                 self.wait(task)
             return protocol.answer(task.id, method.do(self, params, task))
+        except Gone:  # of another request, which this one has cancelled
+            raise
         except Exception as error:
             fault = Fault(CANCELLED, "cancelled") if task.cancelled() else error
             return self._failure(fault, task.id)
@@ -226,8 +231,8 @@ class Session:
             try:
                 self.engine.refresh(CATCH_UP_S)
                 behind = self.engine.follow()
-            except (TensorsharkError, OSError) as error:
-                problem = safe_text(str(error), 500)
+            except Exception as error:  # without this thread nothing would ever be ready
+                problem = fault_of(error).message
             if not behind:
                 self._ready.set()
             if problem and problem != said:

@@ -64,7 +64,8 @@ def _serve(capture: str, finish: bool) -> int:
         os.dup2(2, 1)
         session = Session(engine, source, sink, _narrate, finish=finish)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda number, _frame: session.stop(number))
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and a shell's & have it
+                signal.signal(number, lambda number, _frame: session.stop(number))
         ended_by = session.serve()
     return 128 + ended_by if ended_by else 0
 

@@ -389,7 +389,7 @@ def test_a_method_that_crashes_is_one_line_and_the_server_lives(
     """A fault of ours, made by hand: the answer has its place, not its message, and no traceback follows."""
     (tmp_path / "sitecustomize.py").write_text(
         "import tensorshark.forensics.engine as e\n"
-        "def broken(self, text): raise ZeroDivisionError('the secret ' + text)\n"
+        "def broken(self, text, selected): raise ZeroDivisionError('the secret ' + text)\n"
         "e.Engine.check = broken\n"
     )
     client = serve(example.path, "--stdio", env={"PYTHONPATH": str(tmp_path)})

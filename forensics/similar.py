@@ -6,6 +6,7 @@ that score leaves in question once more in float64. What comes out is what float
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -42,6 +43,8 @@ _CHUNK = 2048
 _TOGETHER = 32
 """Queries per pass over the vectors."""
 _TRIES = 4
+_ID = re.compile(r"[0-9a-f]{1,16}")
+"""An id, or how one begins."""
 
 
 class Hits(msgspec.Struct, frozen=True):
@@ -71,8 +74,8 @@ def named(index: Index, name: str) -> int:
         if not 1 <= number <= count:
             raise NotFoundError(f"no trace {shown}; the capture has #1 to #{count}")
         return number
-    query = "SELECT row FROM traces WHERE substr(id, 1, ?) = ? AND id >= ? LIMIT 2"
-    found = index.query(query, (len(name), name, name)) if name else []
+    query = "SELECT row FROM traces WHERE id >= ? AND id < ? LIMIT 2"
+    found = index.query(query, (name, name + "g")) if _ID.fullmatch(name) else []
     if len(found) == 1:
         return int(found[0][0])
     if found:

@@ -78,6 +78,24 @@ def test_traces_open_by_id_or_its_beginning(engine: Engine) -> None:
     assert caught.value.trace_id == row.id
 
 
+def test_the_closest_traces(engine: Engine) -> None:
+    number = engine.number("#5")
+    assert engine.number(engine.ids([5])[0][:12]) == number == 5
+    cell = engine.cell(number)
+    assert str(cell) == "resid_post#2[-1]", "the middle of four layers"
+    told: list[tuple[int, int]] = []
+    among = engine.select("number < 9")
+    hits = engine.similar(
+        number, cell, 3, among=among, on_progress=lambda done, total: told.append((done, total))
+    )
+    assert len(hits) == 3 and 5 not in hits.numbers and hits.numbers.max() < 9 and told[-1] == (8, 8)
+    with pytest.raises(Cancelled):
+        engine.similar(number, cell, cancelled=lambda: True)
+    assert engine.similar(number, cell).compared == 11
+    by_filter = engine.select("number < 9", f'similar_to("#5", {cell})', descending=True)
+    assert by_filter[:4].tolist() == [5, *hits.numbers.tolist()]
+
+
 def test_opening_does_not_wait_and_refreshing_catches_up(path: Path) -> None:
     with Engine(path, wait=False) as engine:
         assert (engine.count(), engine.follow()) == (0, True)

@@ -237,7 +237,23 @@ def test_names_of_traces(index: Index) -> None:
     assert named(index, "#1") == 1 and named(index, "#20") == 20
     assert [named(index, name) for name in ids] == list(range(1, 21))
     assert named(index, ids[4][:10]) == 5
-    for name in ("", "#0", "#21", "#", "#-1", "#²", "zz", "'", "%", "\x1b[2J", "#" + "9" * 40):
+    for name in (
+        "",
+        "#0",
+        "#21",
+        "#",
+        "#-1",
+        "#²",
+        "zz",
+        "'",
+        "%",
+        "\x1b[2J",
+        "#" + "9" * 40,
+        "\ud800",
+        "A",
+        "a\0",
+        "0" * 17,
+    ):
         with pytest.raises(NotFoundError):
             named(index, name)
     first = sorted(ids)

@@ -140,6 +140,7 @@ class Matrix:
     def _run(self, start: int, stop: int) -> Floats:
         """The vectors of rows that follow each other; of one block, as they are mapped."""
         first, last = (np.searchsorted(self.starts, (start, stop - 1), side="right") - 1).tolist()
+        self.check(range(first, last + 1))
         parts = [
             self.values(block)[max(0, start - at) : stop - at]
             for block in range(first, last + 1)

@@ -112,6 +112,8 @@ def test_models_of_two_widths_are_opened(tmp_path: Path) -> None:
     with Index.open(Capture.open(capture.path)) as index:
         site = _site((At(1),), LAST)
         assert held(Reader(index), "resid_post", site.picks) is None
+        for text in ("cos(resid_post#1[-1], $resid_post#1[-1])", 'similar_to("#1", resid_post, 1)'):
+            assert values(text, index, [1], context=Context(selected=1)) == [1.0]
 
 
 def test_what_is_missing_where_nearly_all_is_there(index: Index) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -315,3 +316,31 @@ def test_where_nothing_can_be_written_the_error_names_both_places(
     monkeypatch.setattr(log, "make_dir", full)
     with pytest.raises(StorageError, match=r"a\.case: No space .*cases/"):
         Case.open(capture, write=True).mark([ONE])
+
+
+def test_what_is_said_together_is_undone_at_once(case: Case) -> None:
+    case.mark([ONE], "before")
+    with case.together():
+        case.mark([ONE])
+        case.note([ONE, TWO], "n")
+        with case.together():
+            case.tag([TWO], "t")
+    assert len(case.undo()) == 3
+    assert _names(case, ONE) == ["before"]
+    assert case.notes(TWO) == case.tags(TWO) == []
+    assert len(case.redo()) == 3
+    assert case.notes(TWO)[0].text == "n"
+
+
+def test_threads_share_a_case(capture: Capture, case: Case) -> None:
+    def say(which: int) -> None:
+        for number in range(20):
+            case.mark([f"{number:016x}"], f"by_{which}")
+            case.marked()
+            case.refresh()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(say, range(4)))
+    assert len(case.events()) == 80
+    assert Case.open(capture).marked("by_3") == {f"{number:016x}" for number in range(20)}
+    assert Case.open(capture).problems() == []

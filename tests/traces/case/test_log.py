@@ -4,12 +4,15 @@ import itertools
 import json
 import os
 import signal
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tensorshark.traces.case import Case, log
 from tensorshark.traces.case.place import folders
@@ -251,3 +254,61 @@ def test_what_was_said_is_there_after_kill_9_at_any_moment(capture: Capture) -> 
     assert case.problems() == []
     for name, count in promised.items():
         assert count <= len(case.marked(name)) <= count + 1
+
+
+def _say(capture: Capture, which: int) -> None:
+    for number in range(25):
+        with Case.open(capture, write=True, sync=False) as case:
+            case.by = f"user {which}"
+            case.mark([f"{number:016x}"], f"by_{which}")
+            case.mark([ONE], "shared", token=number)
+            case.tag([TWO], f"only for a while {which}")
+            case.undo()
+
+
+def test_several_processes_write_at_once(capture: Capture) -> None:
+    children = []
+    for which in range(4):
+        if (pid := os.fork()) == 0:
+            try:
+                _say(capture, which)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(pid)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * 4
+    case = Case.open(capture)
+    assert case.problems() == []
+    assert {name: len(case.marked(name)) for name in case.mark_names() if name != "shared"} == {
+        f"by_{which}": 25 for which in range(4)
+    }
+    assert case.tag_names() == []
+    events = case.events()
+    assert [event.place for event in events] == sorted(event.place for event in events)
+    assert len(_files(capture)) < 40, "files that are free are taken up again"
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    cuts=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 40), st.binary(max_size=40)), max_size=4)
+)
+def test_no_bytes_in_a_file_raise(cuts: list[tuple[int, int, bytes]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        capture = Capture.create(Path(folder) / "a.tshark")
+        with Case.open(capture, write=True, sync=False) as case:
+            case.mark([ONE, TWO], "m", token=1, layer=2)
+            case.note([ONE], "text")
+            case.define_macro("x", "bos")
+            case.undo()
+        (path,) = _files(capture)
+        data = path.read_bytes()
+        for start, count, put in cuts:
+            at = start % len(data)
+            data = data[:at] + put + data[at + count :] or b"\n"
+        path.write_bytes(data)
+        case = Case.open(capture, write=True, sync=False)
+        assert len(case.events()) <= 4 + data.count(b"\n")
+        case.undo()
+        case.mark([TWO], "after")
+        assert "after" in Case.open(capture).mark_names()
+        assert all(problem.isprintable() for problem in case.problems())

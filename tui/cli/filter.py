@@ -48,7 +48,9 @@ def check_command(text: str, capture: str | None) -> int:
     from tensorshark.forensics.filter import check
 
     if capture is None:
-        found = check(text)
+        from tensorshark.forensics import config
+
+        found = check(text, context=config.context())
     else:
         from tensorshark.forensics.engine import Engine
 

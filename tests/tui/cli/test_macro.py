@@ -95,3 +95,8 @@ def test_settings_that_are_broken_are_one_line(capture: Capture, settings: Path,
     assert main(["macro", str(capture.path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["read", str(capture.path), "-Y", "seq_len > 0"]) == 0
+
+
+def test_a_filter_is_checked_with_the_users_macros(settings: Path, capsys: Output) -> None:
+    assert main(["filter", "check", "${long(3)} and ${mine}"]) == 0
+    assert "whose number of tokens exceeds 3" in capsys.readouterr().out

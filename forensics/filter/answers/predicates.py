@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 
 from tensorshark.forensics.filter.syntax.tree import Quantifier
-from tensorshark.forensics.filter.values.arithmetic import Pair
+from tensorshark.forensics.filter.values.arithmetic import Arithmetic, Negative, Pair
 from tensorshark.forensics.filter.values.arrays import present, quantified
 from tensorshark.forensics.filter.values.batch import Batch
 from tensorshark.forensics.filter.values.operands import Numbers, Tier, Value, batches, cheapest
 from tensorshark.forensics.filter.values.reader import Reader
+from tensorshark.forensics.filter.values.reference import Reference
 from tensorshark.forensics.filter.values.relations import Bools, Order, Present, Relation, compare, said, verb
 from tensorshark.forensics.filter.values.said import Marked, Texts
 from tensorshark.forensics.filter.values.selection import Quantity
@@ -205,7 +206,8 @@ class Paired(Leaf, frozen=True):
         absent = " or is not there" if negated and not (self.left.always and self.right.always) else ""
         quantity: Quantity = "every" if self.quantifier == "all" else "any" if negated else "some"
         left, right = self.left.words(quantity), self.right.words(quantity)
-        return f"whose {left} {verb(self.operator, negated)} its {right}{absent}"
+        its = "" if isinstance(self.right, Arithmetic | Negative | Reference) else "its "
+        return f"whose {left} {verb(self.operator, negated)} {its}{right}{absent}"
 
 
 class _Joined(Predicate, frozen=True):

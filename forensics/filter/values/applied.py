@@ -57,7 +57,7 @@ class Applied(Value, frozen=True):
 
     def words(self, quantity: Quantity) -> str:
         inner = self.inner.words("all" if self.function.reduces else quantity)
-        given = "".join(f" {said(constant)}" for constant in self.constants)
+        given = "".join(f" {said(constant)} of" for constant in self.constants)
         return f"{self.function.words}{given} {inner}"
 
     def make(self, batch: Batch) -> Array:

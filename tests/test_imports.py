@@ -116,7 +116,7 @@ HEADLESS = ("textual", *ALWAYS)
         (["read", "CAP"], (*HEADLESS, *PARSER)),
         (["read", "CAP", "-Y", 'label.category == "fact" and prompt matches "a"'], HEADLESS),
         (["read", "CAP", "-T", "jsonl", "--sort", "resid_post.norm#1[-1]"], HEADLESS),
-        (["fields"], (*HEADLESS, *PARSER, "rich", "sqlite3")),
+        (["fields"], (*HEADLESS, *PARSER, "rich")),
         (["fields", "CAP", "--json"], (*HEADLESS, *PARSER, "rich")),
         (["run", "--list"], HEADLESS),
         (["run", "norms", "CAP"], HEADLESS),

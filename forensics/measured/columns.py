@@ -22,6 +22,10 @@ ABSENT = -1
 """Place of a word that is not there; of a reason, when nothing failed."""
 
 
+_TOGETHER = 1 << 20
+"""Cells that are gathered at a time."""
+
+
 class DamagedError(Exception):
     """A chunk is not what was written."""
 
@@ -164,16 +168,31 @@ class Column:
         nothing = ABSENT if self.texts else np.nan
         out = np.full((len(places), *shape), nothing, self._data.dtype)
         starts = self._starts[places[there]]
-        if len(sizes) and count:
-            even = (sizes == shape).all(axis=1)
-            rows = np.flatnonzero(there)
-            inside = starts[even][:, None] + np.arange(count)
-            out[rows[even]] = self._data[inside].reshape(-1, *shape)
-            for row, start, size in zip(rows[~even], starts[~even], sizes[~even], strict=True):
-                part = self._data[start : start + int(size.prod())].reshape(size)
-                out[(row, *(slice(each) for each in size))] = part
+        rows = np.flatnonzero(there)
+        step = max(1, _TOGETHER // max(1, count))
+        for at in range(0, len(rows) if count else 0, step):
+            part = slice(at, at + step)
+            out[rows[part]] = self._gathered(starts[part], sizes[part], shape, nothing)
         cells = np.moveaxis(out, 0, -1)
         return self._worded(cells) if self.texts else cells
+
+    def _gathered(
+        self, starts: NDArray[np.int64], sizes: NDArray[np.int32], shape: tuple[int, ...], nothing: float
+    ) -> Array:
+        """Data (trace, axis …) of arrays of these sizes that begin at these places."""
+        if (sizes == shape).all():
+            inside = starts[:, None] + np.arange(np.prod(shape, dtype=np.int64))
+            return self._data[inside].reshape(-1, *shape)
+        where = starts.reshape(-1, *[1] * self.axes)
+        there = np.ones_like(where, dtype=bool)
+        for axis, size in enumerate(shape):
+            along = np.arange(size).reshape(-1, *[1] * (self.axes - axis - 1))
+            own = sizes[:, axis].reshape(-1, *[1] * self.axes)
+            stride = sizes[:, axis + 1 :].prod(axis=1, dtype=np.int64).reshape(-1, *[1] * self.axes)
+            where = where + along * stride
+            there = there & (along < own)
+        found: Array = np.where(there, self._data[np.where(there, where, 0)], nothing)
+        return found
 
     def failures(self, places: NDArray[np.int32]) -> dict[str, tuple[int, int]]:
         """Reason -> how many of the traces at these places failed for it, and which of them first."""

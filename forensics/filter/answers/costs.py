@@ -55,7 +55,7 @@ class Cost(msgspec.Struct, frozen=True):
 
     def words(self) -> str:
         """`opens 12,000 traces, reads 1.2 GB, about 8 s`."""
-        opened = f"opens {self.traces:,} traces, reads {_size(self.bytes)}" * (not self.index_only)
+        opened = f"opens {self.traces:,} traces, reads {_size(self.bytes)}" * (self.traces > 0)
         measured = f"measures {self.measures:,} traces, once" * (self.measures > 0)
         looked = f"looks at {self.rows:,} rows of the index one by one" * (self.rows > 0)
         return ", ".join(filter(None, (measured, looked, opened, f"about {max(1, round(self.seconds))} s")))
@@ -65,12 +65,12 @@ def estimate(predicate: Predicate, index: Index) -> Cost:
     """What it takes to answer it, at most; takes no look at the traces themselves."""
     leaves = list(predicate.leaves())
     opening = [leaf for leaf in leaves if _opens(leaf, index)]
-    looking = [leaf for leaf in leaves if leaf.tier is Tier.ROWS]
-    if not opening and not looking:
+    looking = [leaf for leaf in leaves if leaf.tier is Tier.ROWS and not _measured(leaf)]
+    if not opening and not looking and not any(map(_measured, leaves)):
         return Cost(True, 0, 0)
     traces = at_most(predicate, index, len(index))
     rows = traces * len(looking)
-    measures = sum(min(traces, left_to_measure(leaf, index)) for leaf in {*opening, *looking})
+    measures = sum(min(traces, left_to_measure(leaf, index)) for leaf in set(leaves))
     if not opening:
         return Cost(measures == 0, 0, 0, rows, measures)
     values = [value for leaf in opening for value in with_inner(leaf.values)]
@@ -78,6 +78,11 @@ def estimate(predicate: Predicate, index: Index) -> Cost:
     for site in {value for value in values if isinstance(value, Site) and value not in _only_there(opening)}:
         each += tensor_bytes(index, site.field.key, site.pick(LAYER))
     return Cost(False, traces, traces * each, rows, measures)
+
+
+def _measured(leaf: Leaf) -> bool:
+    """True for what analyzers make: once it is kept, it is as good as a column."""
+    return leaf.tier is Tier.ROWS and any(isinstance(value, Measured) for value in with_inner(leaf.values))
 
 
 def left_to_measure(leaf: Leaf, index: Index) -> int:

@@ -59,3 +59,20 @@ def test_damage_is_noticed() -> None:
         damaged[at] ^= 4
         with pytest.raises(DamagedError):
             unpack(crc, bytes(damaged))
+
+
+def test_arrays_of_many_shapes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against one after the other."""
+    from tensorshark.forensics.measured import columns
+
+    monkeypatch.setattr(columns, "_TOGETHER", 500)
+    rng = np.random.default_rng(0)
+    arrays = [rng.random(rng.integers(0, 5, size=3)) for _ in range(200)]
+    column = Column(3, texts=False)
+    column.extend(chunk(list(enumerate(arrays)), 3, False))
+    found = column.cells(column.places(np.arange(200, dtype=np.uint64)))
+    assert found.shape == (4, 4, 4, 200)
+    for at, array in enumerate(arrays):
+        own = tuple(slice(size) for size in array.shape)
+        assert np.array_equal(found[(*own, at)], array)
+        assert np.isnan(found[..., at]).sum() == 64 - array.size

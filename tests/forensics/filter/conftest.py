@@ -136,4 +136,5 @@ def ground(
     seed = request.param
     capture = generated(tmp_path_factory.mktemp("odd") / "odd.tshark", seed) if seed else odd_capture
     with Index.open(capture) as index:
-        yield Ground(index, facts_of(capture))
+        known = facts_of(capture)
+        yield Ground(index, known, known[seed % len(known)])

@@ -9,7 +9,7 @@ import pytest
 from tensorshark.forensics.filter import parse
 from tensorshark.traces.errors import FilterError
 from tensorshark.traces.store import Capture
-from tests.forensics.filter.naive.facts import World, facts_of
+from tests.forensics.filter.naive.facts import facts_of
 from tests.forensics.filter.naive.generate import Generator
 from tests.forensics.filter.naive.ground import FILTERS, Ground
 from tests.forensics.filter.naive.language import LANGUAGE
@@ -46,13 +46,13 @@ def _refused(question: Question) -> FilterError | None:
 
 
 def _differ(question: Question, ground: Ground) -> bool:
-    expected = matching(question, World(ground.known))
-    return parse(str(question)).select(ground.index).tolist() != expected
+    expected = matching(question, ground.world)
+    return parse(str(question)).select(ground.index, context=ground.context).tolist() != expected
 
 
 def _said(question: Question, ground: Ground) -> str:
     """The filter, and the traces on which they differ."""
-    expected = matching(question, World(ground.known))
-    found = parse(str(question)).select(ground.index).tolist()
+    expected = matching(question, ground.world)
+    found = parse(str(question)).select(ground.index, context=ground.context).tolist()
     engine, naive = sorted(set(found) - set(expected)), sorted(set(expected) - set(found))
     return f"{question}\n  engine only: {engine}\n  naive only: {naive}"

@@ -8,7 +8,6 @@ import pytest
 
 from tensorshark.forensics.filter import sort_key, values
 from tests.forensics.filter.naive.cells import Cells, Scene
-from tests.forensics.filter.naive.facts import World
 from tests.forensics.filter.naive.fields import Node
 from tests.forensics.filter.naive.generate import Generator
 from tests.forensics.filter.naive.ground import FILTERS, Ground
@@ -16,11 +15,11 @@ from tests.forensics.filter.naive.language import LANGUAGE
 
 
 def test_columns_show_every_cell(ground: Ground, request: pytest.FixtureRequest) -> None:
-    generator, world = Generator(request.node.name, ground.known, LANGUAGE), World(ground.known)
+    generator, world = Generator(request.node.name, ground.known, LANGUAGE), ground.world
     numbers = [facts.number for facts in ground.known]
     for _ in range(FILTERS // 4):
         node = generator.value()
-        shown = values(str(node), ground.index, numbers)
+        shown = values(str(node), ground.index, numbers, context=ground.context)
         for facts, found in zip(ground.known, shown, strict=True):
             if node.many and isinstance(found, list):
                 found.sort()  # findings have no order
@@ -29,13 +28,17 @@ def test_columns_show_every_cell(ground: Ground, request: pytest.FixtureRequest)
 
 
 def test_sorting_follows_the_values(ground: Ground, request: pytest.FixtureRequest) -> None:
-    generator, world = Generator(request.node.name, ground.known, LANGUAGE), World(ground.known)
+    generator, world = Generator(request.node.name, ground.known, LANGUAGE), ground.world
     for _ in range(FILTERS // 8):
         node = generator.single()
         chosen = [facts for facts in ground.known if generator.chance(0.8)]
         present = {f.number: node.cells(Scene(f, world)).present() for f in chosen}
         descending = generator.chance(0.5)
-        order = sort_key(str(node)).order(ground.index, [f.number for f in chosen], descending).tolist()
+        order = (
+            sort_key(str(node))
+            .order(ground.index, [f.number for f in chosen], descending, context=ground.context)
+            .tolist()
+        )
         absent = [number for number, found in present.items() if not found]
         assert order[len(order) - len(absent) :] == absent, str(node)
         there = order[: len(order) - len(absent)]

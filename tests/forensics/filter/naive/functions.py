@@ -106,6 +106,15 @@ def entropy(values: list[float]) -> float:
     return -math.fsum(v / total * math.log(v / total) for v in values if v / total > 0)
 
 
+def quantile(values: list[float], share: float) -> float:
+    """Between two neighbours in proportion."""
+    ordered, place = sorted(values), share * (len(values) - 1)
+    low = math.floor(place)
+    if place == low or ordered[low] == ordered[low + 1]:
+        return ordered[low]
+    return ordered[low] * (low + 1 - place) + ordered[low + 1] * (place - low)
+
+
 REDUCE: dict[str, Callable[[list[Any]], float]] = {
     "max": max,
     "min": min,
@@ -150,7 +159,7 @@ class Reduced(Node):
             return one(math.nan)
         with np.errstate(all="ignore"):
             if self.share is not None:
-                return one(float(np.quantile(values, self.share)))
+                return one(quantile(values, self.share))
             return one(REDUCE[self.name](values))
 
     def _place(self, inner: Cells) -> float:
@@ -230,6 +239,8 @@ class Measured(Node):
         if self.right is None:
             return Cells(np.sqrt((ours.array**2).sum(-1)), ours.places)
         left, right, places = paired(ours, self.right.cells(scene))
+        if left.shape[-1] != right.shape[-1]:  # of a model of another width, or of a trace that is damaged
+            left = np.full(left.shape[:3] + right.shape[-1:], np.nan)
         with np.errstate(all="ignore"):
             if self.name == "dist":
                 return Cells(np.sqrt(((left - right) ** 2).sum(-1)), places)

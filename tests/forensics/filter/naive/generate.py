@@ -47,6 +47,8 @@ class Generator(Values):
     """Filters about these traces."""
 
     def __init__(self, seed: int | str, known: Sequence[Facts], language: frozenset[str]) -> None:
+        if max((len(facts.tokens) for facts in known), default=0) > 100:
+            language -= {CORRELATED}  # the evaluator goes cell by cell
         super().__init__(seed, language)
         self.known = known
         self.floats = sorted(_some_cells(known)) or [1.0]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.traces.index import Index
-from tests.forensics.filter.naive.facts import Facts
+from tests.forensics.filter.naive.facts import Facts, World
 
 CAPTURES = 12
 FILTERS = int(os.environ.get("TENSORSHARK_FILTERS", "6000")) // CAPTURES
@@ -19,3 +20,15 @@ class Ground:
 
     index: Index
     known: list[Facts]
+    selected: Facts
+    """The trace that `$field` speaks of."""
+
+    @property
+    def world(self) -> World:
+        """For the evaluator."""
+        return World(self.known, self.selected)
+
+    @property
+    def context(self) -> Context:
+        """For the engine."""
+        return Context(selected=self.selected.number)

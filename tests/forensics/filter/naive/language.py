@@ -11,5 +11,5 @@ TENSORS = "norm, cos and dist"
 MORE_FUNCTIONS = "argmax, argmin, quantile and entropy"
 TOKENS = "token literals"
 
-LANGUAGE: frozenset[str] = frozenset((PAIRS, ARITHMETIC, CORRELATED, SCORES, TOKENS))
+LANGUAGE = frozenset((PAIRS, ARITHMETIC, SCORES, CORRELATED, TOKENS, MORE_FUNCTIONS, TENSORS, REFERENCES))
 """What the engine answers."""

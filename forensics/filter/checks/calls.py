@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tensorshark.forensics.filter import functions
 from tensorshark.forensics.filter.checks import corpus
 from tensorshark.forensics.filter.checks.complaint import A_TYPE
 from tensorshark.forensics.filter.fields import HEAD
@@ -31,7 +30,7 @@ def applied(names: Names, node: tree.Call) -> Value:
         from tensorshark.forensics.filter.checks.similar import similar_to
 
         return similar_to(names, node)
-    function = functions.find(node.name)
+    function = _found(names, node)
     if function is None:
         raise _no_function(names, node)
     if function.corpus:
@@ -56,6 +55,18 @@ def applied(names: Names, node: tree.Call) -> Value:
     if node.name == "mean" and isinstance(inner, Signal) and whole:
         inner = HeadMeans(inner.field, inner.picks)
     return Applied(function, inner, tuple(constants))
+
+
+def _found(names: Names, node: tree.Call) -> Function | None:
+    """The function of that name, ours or a plugin's."""
+    if node.name in FUNCTIONS or node.name in PREDICATES:
+        return FUNCTIONS.get(node.name)
+    from tensorshark.forensics.filter import added
+
+    try:
+        return added.find(node.name)
+    except FilterError as error:
+        raise names.error(error.reason, node.named) from None
 
 
 def _taken(names: Names, function: Function, node: tree.Expression) -> Value:
@@ -102,5 +113,7 @@ def _no_function(names: Names, node: tree.Call) -> FilterError:
     """No function of values has this name."""
     if node.name in PREDICATES:
         return names.error(f"{node.name}(…) is true or false already; a field belongs here", node.place)
-    known = ", ".join(sorted((*FUNCTIONS, *PREDICATES)))
+    from tensorshark.forensics.filter import added
+
+    known = ", ".join(safe_text(name, 40) for name in sorted((*FUNCTIONS, *PREDICATES, *added.names())))
     return names.error(f"there is no function {safe_text(node.name, 40)}; there are {known}", node.named)

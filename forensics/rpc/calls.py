@@ -36,7 +36,10 @@ class Server(Protocol):
 
     engine: Engine
     selections: Selections
-    following: bool
+
+    @property
+    def following(self) -> bool:
+        """Whether new traces are told."""
 
     def follow(self, on: bool) -> int:
         """Whether to say when traces come; returns how many there are now."""
@@ -73,7 +76,7 @@ def rows(server: Server, params: shapes.RowsParams, task: Task) -> shapes.Rows:
     def found(numbers: Numbers, done: int, total: int) -> None:
         """Tell the page as it is so far, when it is time to and the client keeps up."""
         nonlocal last
-        if not (params.found and task.due()):
+        if not task.due():
             return
         page = numbers[params.offset : params.offset + params.limit]
         rows = msgspec.UNSET if np.array_equal(page, last) else server.engine.rows(page)
@@ -83,7 +86,12 @@ def rows(server: Server, params: shapes.RowsParams, task: Task) -> shapes.Rows:
 
     selected = _selected(server, params.selected)
     numbers = server.selections.get(
-        params.filter, params.sort, params.descending, task=task, selected=selected, on_found=found
+        params.filter,
+        params.sort,
+        params.descending,
+        task=task,
+        selected=selected,
+        on_found=found if params.found else None,
     )
     page = numbers[params.offset : params.offset + params.limit]
     cells: Any = msgspec.UNSET

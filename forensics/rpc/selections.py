@@ -56,7 +56,9 @@ class Selections:
                 on_found(numbers, done, total)
             task.progress(done, total)
 
-        numbers = self._engine.select(text, sort, descending, task.cancelled, found, selected)
+        # What was found so far is put in order each time, which may take longer than finding it.
+        told = found if on_found is not None or not sort.strip() else None
+        numbers = self._engine.select(text, sort, descending, task.cancelled, told, selected)
         with self._lock:
             self._kept[key] = numbers
             while len(self._kept) > KEPT:

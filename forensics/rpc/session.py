@@ -3,7 +3,7 @@
     Session(engine, source, sink).serve()
 
 The reading thread answers what only reads the index, in the order of the questions. What takes longer goes to
-`lanes`. A third thread keeps the index up with the capture.
+`lanes`; `following` keeps the index up with the capture.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from msgspec import UNSET
 
 from tensorshark.forensics.engine import Engine
 from tensorshark.forensics.rpc import protocol
+from tensorshark.forensics.rpc.following import Follower
 from tensorshark.forensics.rpc.lanes import Lanes, Task
 from tensorshark.forensics.rpc.methods import METHODS, Method
 from tensorshark.forensics.rpc.protocol import (
@@ -36,16 +37,13 @@ from tensorshark.forensics.rpc.protocol import (
     fault_of,
 )
 from tensorshark.forensics.rpc.selections import Selections
-from tensorshark.forensics.rpc.shapes import TracesNote
 from tensorshark.forensics.rpc.streams import Gone, Inlet, Outlet
 from tensorshark.traces.text import safe_text
 
 CATCH_UP_S = 0.25
-"""How long the first request waits for the index; and between two words about its being made."""
+"""How long the first request waits for the index; what needs it waits longer, beside the others."""
 PATIENCE_S = 0.1
 """Between two looks whether anybody still waits for the last answers."""
-POLL_S = 0.5
-"""Between two looks at a capture that may still be written."""
 GRACE_S = 2.0
 """For the last answers, when the input has ended."""
 
@@ -69,25 +67,19 @@ class Session:
     ) -> None:
         self.engine = engine
         self.selections = Selections(engine)
-        self.following = False
         self._inlet = Inlet(source, sink)
         self._outlet = Outlet(sink, source)
         self._lanes = Lanes()
         self._narrate = narrate
         self._finish = finish
         """Whether what still runs when the input ends is waited for, and not cancelled."""
-        self._ready = threading.Event()
-        """Set once the index has every trace that was there when the session began, or cannot."""
-        self._stopping = threading.Event()
+        self._follower = Follower(engine, self._offer, narrate)
         self._signal = 0
-        self._told = 0
-        """Traces that the client knows of."""
 
     def serve(self) -> int:
         """Answer until the input ends: 0, or the signal that `stop` was given. Raises BrokenPipeError."""
-        follower = threading.Thread(target=self._follow, name="follow", daemon=True)
-        follower.start()
-        self._ready.wait(CATCH_UP_S)
+        self._follower.start()
+        self._follower.ready.wait(CATCH_UP_S)
         gone = False
         try:
             for line in self._inlet.read():
@@ -96,10 +88,9 @@ class Session:
                 self._inlet.check()
         except Gone:
             gone = True
-        self._stopping.set()
         self._outlet.stop(0.0 if gone else GRACE_S)
         self._lanes.close(GRACE_S)
-        follower.join(GRACE_S)
+        self._follower.stop(GRACE_S)
         if gone and not self._signal:
             raise BrokenPipeError
         return self._signal
@@ -118,15 +109,18 @@ class Session:
         """Cancel a request; it is answered with its own error. False when there is none of that id."""
         return self._lanes.cancel(id)
 
+    @property
+    def following(self) -> bool:
+        """Whether new traces are told."""
+        return self._follower.telling
+
     def follow(self, on: bool) -> int:
         """Whether to say when traces come; returns how many there are now."""
-        self.following = on
-        self._told = len(self.engine.index)
-        return self._told
+        return self._follower.tell(on)
 
     def wait(self, task: Task) -> None:
         """Until the index is whole; says how far it is. Raises Fault when the task is cancelled."""
-        while not self._ready.wait(0.05):
+        while not self._follower.ready.wait(0.05):
             if self._signal:
                 task.cancel()
             task.check()
@@ -184,7 +178,7 @@ class Session:
             reply(None)
 
     def _lane(self, method: Method, params: Any) -> str:
-        if method.waits and not self._ready.is_set() and not method.effect:
+        if method.waits and not self._follower.ready.is_set() and not method.effect:
             return "scan" if callable(method.lane) or method.lane == "now" else method.lane
         return method.lane(self, params) if callable(method.lane) else method.lane
 
@@ -222,27 +216,6 @@ class Session:
         with suppress(Gone):
             return self._outlet.offer(protocol.notification(method, params))
         return False
-
-    def _follow(self) -> None:
-        """Keep the index up with the capture, and say what came, to who asked."""
-        said = ""
-        while not self._stopping.is_set():
-            problem, behind = "", False
-            try:
-                self.engine.refresh(CATCH_UP_S)
-                behind = self.engine.follow()
-            except Exception as error:  # without this thread nothing would ever be ready
-                problem = fault_of(error).message
-            if not behind:
-                self._ready.set()
-            if problem and problem != said:
-                self._narrate(problem)
-            count = len(self.engine.index)
-            if self.following and (count != self._told or problem != said):
-                note = TracesNote(traces=count, new=count - self._told, problem=problem)
-                self._told = count if self._offer("traces", note) else self._told
-            said = problem
-            self._stopping.wait(0.01 if behind else POLL_S)
 
 
 class _Batch:

@@ -359,6 +359,17 @@ def test_new_traces_are_told_to_who_asked(tmp_path: Path, serve: Start) -> None:
     assert client.ask("rows")["total"] == 6 and client.notifications == []
 
 
+def test_a_capture_that_goes_away_is_told_to_who_asked(tmp_path: Path, serve: Start) -> None:
+    capture = write_synthetic(tmp_path / "goes.tshark", traces=2)
+    client = serve(capture.path, "--stdio")
+    client.ask("follow")
+    capture.path.rename(tmp_path / "gone.tshark")
+    assert "no longer there" in client.notified("traces")["problem"]
+    (tmp_path / "gone.tshark").rename(capture.path)
+    assert client.notified("traces")["problem"] == ""
+    assert client.ask("trace", {"id": "#1"})["number"] == 1
+
+
 def test_an_index_that_is_not_there_yet_is_waited_for(tmp_path: Path, serve: Start) -> None:
     """The first question is about all traces, however long the index takes; others need not wait."""
     capture = write_synthetic(tmp_path / "new.tshark", traces=400, layers=1, d_model=2)

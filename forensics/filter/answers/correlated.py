@@ -70,8 +70,7 @@ class Correlated(Leaf, frozen=True):
         if self.quantifier == "any":
             listed = " and ".join(f"a {one}" for one in said)
             return f"{'without' if negated else 'with'} {listed} where {body}"
-        listed = " and ".join(f"every {one}" for one in said)
-        return f"{'not ' * negated}with {listed} such that {body}"
+        return f"where {'not ' * negated}at every {' and every '.join(said)} {body}"
 
 
 def _cells(

@@ -78,7 +78,7 @@ Select = Callable[[str], list[int]]
         ),
         (
             "not all(h: attn.entropy#3:h[-1] > 1 or (bos and seq_len > 3))",
-            "not with every head h such that the attention entropy in layer 3 of head h at the last token "
+            "where not at every head h the attention entropy in layer 3 of head h at the last token "
             "exceeds 1 or (with a BOS token and the number of tokens exceeds 3)",
         ),
     ],

@@ -238,10 +238,10 @@ def _lines(engine: Engine, ids: Sequence[str] | None) -> Iterator[Said]:
     case = engine.case
     if ids is None:
         ids = sorted(case.marked() | case.tagged() | case.noted())
-        numbers = {trace: engine.index.number_of(trace) for trace in ids}
+        numbers = _numbered(engine, ids)
         ids = sorted(ids, key=lambda trace: (numbers[trace] or 1 << 62, trace))
     else:
-        numbers = {trace: engine.index.number_of(trace) for trace in ids}
+        numbers = _numbered(engine, ids)
     for trace in ids:
         found: list[tuple[str, Any, int | None]] = [
             *(("mark", mark, None) for mark in case.marks(trace)),
@@ -252,6 +252,14 @@ def _lines(engine: Engine, ids: Sequence[str] | None) -> Iterator[Said]:
             text = each.text if kind == "note" else each.name
             spot = each.spot
             yield Said(kind, text, numbers[trace], trace, spot.token, spot.layer, each.by, each.at, which)
+
+
+def _numbered(engine: Engine, ids: Sequence[str]) -> dict[str, int]:
+    """Id -> number; 0 for a trace that the capture does not have."""
+    if len(ids) < PAGE:
+        return {trace: engine.index.number_of(trace) for trace in ids}
+    every = dict(engine.index.query("SELECT id, row FROM traces"))
+    return {trace: every.get(trace, 0) for trace in ids}
 
 
 def _row(said: Said) -> list[str]:

@@ -24,7 +24,15 @@ from numpy.typing import NDArray
 
 from tensorshark.forensics.filter.fields import AXES, HEAD, LAYER, POS, FieldInfo, Type
 from tensorshark.forensics.filter.syntax.tree import Quantifier
-from tensorshark.forensics.filter.values.arrays import AXIS, Array, nested, present, quantified, satisfied
+from tensorshark.forensics.filter.values.arrays import (
+    AXIS,
+    Array,
+    folded,
+    nested,
+    present,
+    quantified,
+    satisfied,
+)
 from tensorshark.forensics.filter.values.relations import Bools, Present, Relation
 from tensorshark.forensics.filter.values.selection import Pick, Quantity
 
@@ -147,7 +155,15 @@ class Value(msgspec.Struct, frozen=True):
             return quantified(there, there, quantifier, kept)
         cells = self.cells(batch)
         found = satisfied(cells, relation)
-        return quantified(found, found if quantifier == "any" else present(cells), quantifier, kept)
+        if quantifier == "any":
+            return quantified(found, found, quantifier, kept)
+        if kept or not found.size:
+            return quantified(found, present(cells), quantifier, kept)
+        every = np.asarray(folded(found).all(axis=0))  # settled where all cells fit; absent ones do not
+        rest = np.flatnonzero(~every)
+        if len(rest):
+            every[..., rest] = quantified(found[..., rest], present(cells[..., rest]), quantifier)
+        return every
 
     def mask(self, reader: Reader, relation: Relation, quantifier: Quantifier) -> Bools:
         """The answer for all traces (trace,), where `asks` says INDEX."""

@@ -121,6 +121,7 @@ HEADLESS = ("textual", *ALWAYS)
         (["run", "--list"], HEADLESS),
         (["run", "norms", "CAP"], HEADLESS),
         (["run", "logit-lens", "CAP", "--limit", "1"], HEADLESS),
+        (["serve", "--schema"], (*HEADLESS, *PARSER, "rich")),
         (["capture", "--help"], (*HEADLESS, *PARSER)),
         (["models", "list"], HEADLESS),
         (["demo", "--help"], (*HEADLESS, *PARSER)),

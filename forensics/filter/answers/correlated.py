@@ -27,7 +27,8 @@ from tensorshark.forensics.filter.values.relations import Bools, Present
 from tensorshark.forensics.filter.values.selection import Pick, noun
 
 T = TypeVar("T")
-_WHOSE = re.compile(r"(?<![^ (])whose ")
+_WHOSE = re.compile(r'("[^"]*")|(?<![^ (])whose ')
+"""The beginning of a comparison in words; what is quoted is left alone."""
 
 
 class Correlated(Leaf, frozen=True):
@@ -66,7 +67,7 @@ class Correlated(Leaf, frozen=True):
 
     def words(self, negated: bool = False) -> str:
         said = [f"{noun(axis)} {name}" for name, axis in self.variables]
-        body = _WHOSE.sub("the ", self.body.words())
+        body = _WHOSE.sub(lambda found: found[1] or "the ", self.body.words())
         if self.quantifier == "any":
             listed = " and ".join(f"a {one}" for one in said)
             return f"{'without' if negated else 'with'} {listed} where {body}"

@@ -77,6 +77,11 @@ Select = Callable[[str], list[int]]
             "the attention entropy in layer l of any head at token p is not below 0.2 or is not there",
         ),
         (
+            'any(l: resid_post.norm#l[0] > 3 and prompt contains "is whose it")',
+            "with a layer l where the residual norm after layer l at the first token exceeds 3 and the prompt "
+            'contains "is whose it"',
+        ),
+        (
             "not all(h: attn.entropy#3:h[-1] > 1 or (bos and seq_len > 3))",
             "where not at every head h the attention entropy in layer 3 of head h at the last token "
             "exceeds 1 or (with a BOS token and the number of tokens exceeds 3)",

@@ -13,7 +13,9 @@ MILLION = 1_000_000
 def main() -> None:
     """Run the benchmarks that are named."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Every claim beside its peer.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="capture, filter, reading, similar; none: all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="capture, filter, reading, similar; none: all"
+    )
     parser.add_argument("--rows", type=int, default=MILLION, help="traces of the filter benchmark")
     parser.add_argument("--data", type=Path, help="keep its data in this folder, and use it again")
     given = parser.parse_args()

@@ -78,8 +78,8 @@ Select = Callable[[str], list[int]]
         ),
         (
             'any(l: resid_post.norm#l[0] > 3 and prompt contains "is whose it")',
-            "with a layer l where the residual norm after layer l at the first token exceeds 3 and the prompt "
-            'contains "is whose it"',
+            "with a layer l where the residual norm after layer l at the first token exceeds 3 and the "
+            'prompt contains "is whose it"',
         ),
         (
             "not all(h: attn.entropy#3:h[-1] > 1 or (bos and seq_len > 3))",

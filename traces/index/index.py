@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +54,8 @@ _JOINED = {
 }
 _BETWEEN = "row BETWEEN ? AND ?"
 _TRIGRAM = 3
+_CELLS = 16
+"""Cells whose vectors stay mapped and checked: the last ones that were asked about."""
 _PHRASE = 64
 """Characters that are looked up among the trigrams: thousands, of one letter, would take it minutes."""
 _LABELS = msgspec.json.Decoder(dict[str, str])
@@ -88,8 +92,9 @@ class Index:
     def __init__(self, capture: Capture) -> None:
         self.capture = capture
         self._keeper = Keeper(capture)
+        self._vectors_lock = threading.Lock()
         self._shapes: dict[str, tuple[tuple[Generation, int], dict[int, Shape]]] = {}
-        self._vectors: dict[Cell, Vectors] = {}
+        self._vectors: OrderedDict[Cell, Vectors] = OrderedDict()
 
     @classmethod
     def open(cls, capture: Capture, *, refresh: bool = True) -> Index:
@@ -163,7 +168,14 @@ class Index:
         """One vector per trace, read from the traces when `Vectors.extend` is called."""
         from tensorshark.traces.index.vectors import Vectors
 
-        return self._vectors.setdefault(cell, Vectors(self, cell))
+        with self._vectors_lock:
+            found = self._vectors.pop(cell, None)
+            if found is None:
+                found = Vectors(self, cell)
+            self._vectors[cell] = found
+            while len(self._vectors) > _CELLS:  # who has one keeps it
+                self._vectors.popitem(last=False)
+        return found
 
     @property
     def place(self) -> Place:

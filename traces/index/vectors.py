@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +131,10 @@ class Matrix:
 
         Raises as `values` does.
         """
-        rows = self.places[np.asarray(numbers, np.int64) - 1]
+        wanted = np.asarray(numbers, np.int64) - 1
+        there = wanted < len(self)  # an index that was made again may have fewer
+        rows = np.full(len(wanted), -1, np.int64)
+        rows[there] = self.places[wanted[there]]
         if len(rows) and rows[0] >= 0 and (np.diff(rows) == 1).all():
             return self._run(int(rows[0]), int(rows[-1]) + 1)
         out = np.full((len(rows), self.shelf.width), np.nan, np.float32)
@@ -151,10 +155,16 @@ class Matrix:
 
 @dataclass
 class _Keys:
-    """The keys of all traces of the index, remembered while no trace is added."""
+    """The keys of all traces of an index, remembered while no trace is added."""
 
-    state: object = None
-    keys: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, KEY_BYTES), np.uint8))
+    state: object
+    """Generation of the index, and how many traces it has."""
+    keys: NDArray[np.uint8]
+    """(trace, 16)"""
+
+
+_known: WeakKeyDictionary[Index, _Keys] = WeakKeyDictionary()
+_known_lock = threading.Lock()
 
 
 class Vectors:
@@ -164,7 +174,6 @@ class Vectors:
         self.index = index
         self.cell = cell
         self.shelf = Shelf(index.place, f"{cell} {cell.width}", cell.width)
-        self._keys = _Keys()
         self._placed: tuple[object, Matrix] | None = None
         self._retried = False
         self._lock = threading.Lock()
@@ -348,11 +357,12 @@ class Vectors:
     def _keys_now(self) -> _Keys:
         count = len(self.index)
         state = (self.index.generation, count)
-        with self._lock:
-            if self._keys.state != state:
+        with _known_lock:
+            known = _known.get(self.index)
+            if known is None or known.state != state:
                 joined = self.index.query(_KEYS, (count,))[0][0] or ""
-                self._keys = _Keys(state, _keys(self.index, joined, count))
-            return self._keys
+                known = _known[self.index] = _Keys(state, _keys(self.index, joined, count))
+            return known
 
     def _is_whole(self, block: Block) -> bool:
         try:

@@ -381,6 +381,26 @@ def test_a_capture_that_cannot_be_written(capture: Capture, cache: Path) -> None
         assert index.vectors(CELL).shelf.place.folder.is_relative_to(cache)
 
 
+def test_the_last_cells_stay_open(capture: Capture) -> None:
+    with Index.open(capture) as index:
+        first = index.vectors(CELL)
+        assert index.vectors(CELL) is first and len(first) == 0
+        for position in range(-20, 0):
+            index.vectors(Cell.of("resid_post", 2, position, 16))
+        assert index.vectors(CELL) is not first
+        assert first.extend() and len(index.vectors(CELL)) == len(first) == 12
+
+
+def test_numbers_that_are_no_more_have_no_vector(capture: Capture) -> None:
+    with Index.open(capture) as index:
+        assert index.vectors(CELL).extend()
+        assert np.isnan(index.vectors(CELL).matrix().at(np.array([12, 13, 99]))[:, 0]).tolist() == [
+            False,
+            True,
+            True,
+        ]
+
+
 def test_filled_without_traces(tmp_path: Path) -> None:
     with Index.open(Capture.create(tmp_path / "bulk.tshark")) as index:
         fill_synthetic(index, 40)

@@ -8,8 +8,8 @@
                  variances of the placements of each group among the other (DeLong, DeLong and Clarke-Pearson
                  1988, Biometrics 44:837). Where these have no spread, as when the groups do not overlap,
                  it would have no width; it is Newcombe's then (2006, Statistics in Medicine 25:559, method 5)
-    p            Mann-Whitney, two-sided: exact where one group has at most 8 values and none are equal, else
-                 normal with correction for ties and for continuity
+    p            Mann-Whitney, two-sided: exact where one group has at most 8 values, the other at most 2048
+                 over that, and none are equal, else normal with correction for ties and for continuity
     p_holm       p after Holm (1979, Scandinavian Journal of Statistics 6:65), over all comparisons made
 
 All intervals are at 95 %. p and the intervals take traces for independent; traces of one prompt are not.
@@ -186,8 +186,8 @@ class Placements:
         return np.array([count[tied] for count in counts]).reshape(len(counts), len(tied))
 
 
-_EXACT = 1 << 16
-"""Product of the sizes up to which the exact distribution is worth its time."""
+_EXACT = 2048
+"""Product of the sizes up to which the exact distribution is worth its time and memory."""
 
 
 def _identities(parts: Sequence[Floats]) -> tuple[list[NDArray[np.int64]], int]:

@@ -91,6 +91,11 @@ def test_the_exact_distribution_sums_to_one() -> None:
     assert exact_p(6, 3, 4) == 1
 
 
+def test_few_beside_many_takes_no_memory() -> None:
+    contrast = found(np.arange(8.0), np.arange(100_000.0) + 0.5)[0]
+    assert contrast.p_method == "normal" and contrast.p < 0.001
+
+
 def test_holm() -> None:
     assert holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06], abs=1e-12)
     assert holm([0.9, 0.8]) == [1, 1]

@@ -37,6 +37,7 @@ CREATE TABLE traces(
     next_token TEXT,
     next_p REAL,
     expert TEXT NOT NULL,           -- highest severity, or empty
+    last_id INTEGER,                -- of the last token, as in `tokens`
     labels TEXT NOT NULL            -- JSON object, for display; to search, use the table
 );
 CREATE INDEX traces_time ON traces(captured_at);
@@ -44,6 +45,10 @@ CREATE INDEX traces_length ON traces(seq_len, damaged);  -- with what its condit
 CREATE INDEX traces_model ON traces(model, damaged);     -- first would be taken for every query there is
 CREATE INDEX traces_next ON traces(next_token, next_id);
 CREATE INDEX traces_next_p ON traces(next_p, next_id);
+CREATE INDEX traces_last ON traces(last_id);
+CREATE INDEX traces_dtype ON traces(dtype, damaged);     -- few values, but a row is wide: this is a tenth
+CREATE INDEX traces_bos ON traces(bos, damaged);
+CREATE INDEX traces_layers ON traces(layers, damaged);
 CREATE TABLE prompts(               -- apart, so that a row is small; none where the trace is damaged
     row INTEGER PRIMARY KEY,
     prompt BLOB NOT NULL            -- UTF-8, at most CLIP characters

@@ -36,7 +36,7 @@ import platformdirs
 from tensorshark.traces.errors import TensorsharkError
 from tensorshark.traces.files import FOLDER_MODE, make_dir, read_file, replace_file, write_file
 
-VERSION = 2
+VERSION = 3
 """Of everything inside a generation; another version is rebuilt, never migrated."""
 
 _GENERATION = re.compile(r"g[0-9a-f]{16}")

@@ -138,7 +138,7 @@ def append(
     first = count(connection) + 1
     numbered = list(enumerate(rows, first))
     connection.executemany(
-        f"INSERT INTO traces VALUES ({','.join('?' * 19)})", (_row(number, row) for number, row in numbered)
+        f"INSERT INTO traces VALUES ({','.join('?' * 20)})", (_row(number, row) for number, row in numbered)
     )
     whole = [(number, row) for number, row in numbered if not row.damaged]
     connection.executemany(
@@ -222,6 +222,7 @@ def _row(number: int, row: Indexed) -> tuple[object, ...]:
         row.next_token,
         row.next_p,
         severity,
+        _last_id(row.token_ids),
         msgspec.json.encode(row.labels).decode(),
     )
 
@@ -229,6 +230,13 @@ def _row(number: int, row: Indexed) -> tuple[object, ...]:
 def _searched(prompt: str, text: str) -> tuple[str, str]:
     """What the trigram index is given: it would stop at a NUL, and need not know a text twice."""
     return without_nul(prompt), "" if text == prompt else without_nul(text)
+
+
+def _last_id(ids: Sequence[int]) -> int | None:
+    """As `_token_bytes` has it."""
+    if len(ids) == 0 or -(1 << 31) <= ids[-1] < 1 << 31:
+        return ids[-1] if len(ids) else None
+    return -1
 
 
 def _token_bytes(ids: Sequence[int]) -> bytes:

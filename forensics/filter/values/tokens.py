@@ -12,7 +12,7 @@ from tensorshark.forensics.filter.syntax.tree import At, Quantifier
 from tensorshark.forensics.filter.values.arrays import Array, objects
 from tensorshark.forensics.filter.values.batch import Batch, IndexBatch, TraceBatch
 from tensorshark.forensics.filter.values.operands import Numbers, Selected, Shown, Tier
-from tensorshark.forensics.filter.values.relations import Relation
+from tensorshark.forensics.filter.values.relations import Bools, Relation
 from tensorshark.forensics.filter.values.selection import Quantity
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _BATCH = 16384
 """Traces whose tokens are looked at together."""
 _IDS = "SELECT row, token_ids FROM tokens WHERE 1"
+_LAST = "last_id IS NOT NULL"
 
 
 class Token(Selected, frozen=True):
@@ -53,10 +54,21 @@ class TokenId(Selected, frozen=True):
     def words(self, quantity: Quantity) -> str:
         return f"id of {self.pick(POS).words(quantity)}"
 
+    def asks(self, relation: Relation) -> Tier:
+        return Tier.INDEX if self.pick(POS).last and relation.sql("") else self.tier
+
+    def mask(self, reader: Reader, relation: Relation, quantifier: Quantifier) -> Bools:
+        asked = relation.sql("last_id")
+        assert asked is not None, "asks says so"
+        return reader.mask("traces", f"{_LAST} AND ({asked[0]})", asked[1])
+
     def make(self, batch: Batch) -> Array:
         """Of several traces: as many positions as the longest has, NaN behind the end of the others."""
         pick = self.pick(POS)
         if isinstance(batch, IndexBatch):
+            if pick.last:
+                last = batch.spread(batch.rows(f"SELECT row, last_id FROM traces WHERE {_LAST}"), np.nan)
+                return np.array(last, np.float64).reshape(1, 1, 1, -1)
             found = [np.frombuffer(ids, "<i4") for ids in batch.spread(batch.rows(_IDS), b"")]
             chosen = [ids[pick.indices(len(ids))] for ids in found]
             out = np.full((1, 1, max(map(len, chosen), default=0), batch.count), np.nan)

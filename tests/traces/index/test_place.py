@@ -77,7 +77,7 @@ def test_only_our_own_signature_counts(capture: Path, cache: Path) -> None:
     text = current.read_text()
     for forged in (
         text.replace(made.name, "../../../etc"),
-        text.replace('"version":2', '"version":1'),
+        text.replace('"version":3', '"version":1'),
         "{}",
         "",
     ):

@@ -12,7 +12,7 @@ worker process whose messages come back on another thread (`lens`, `run`). Any t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,16 @@ class Engine:
         from tensorshark.forensics.filter import check
 
         return check(text, self.index, context=self.context(selected))
+
+    def missing(self, text: str, expressions: Iterable[str] = ()) -> list[str]:
+        """What to say beside the answer to a filter and some columns: what no trace here has, and what could
+        not be measured and why. Raises FilterError for a column that cannot be read."""
+        from tensorshark.forensics.filter.hints import missing
+
+        found, context = self.check(text), self.context()
+        said = [found.reason] if found.state == "ok" else []
+        said += [missing(each, self.index, context) for each in expressions if each.strip()]
+        return [line for line in dict.fromkeys(said) if line]
 
     def complete(
         self, text: str, position: int, history: Sequence[str] = (), selected: int = 0

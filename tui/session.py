@@ -174,6 +174,7 @@ class Session:
         if module:
             importlib.import_module(module)
             self._post(PaneReady())
+        engine.fields()  # what is installed is looked up now, so that the first key of a filter does not wait
         self._follow(engine)
 
     def _follow(self, engine: Engine) -> None:

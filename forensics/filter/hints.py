@@ -35,6 +35,16 @@ def hint(filter: Filter, index: Index, context: Context) -> str:
     return ""
 
 
+def missing(text: str, index: Index, context: Context) -> str:
+    """Why a column or a sort key has no value for some traces; for an expression that can be read."""
+    from tensorshark.forensics.filter.columns import expression
+
+    for value in with_inner((expression(text, context.macros),)):
+        if isinstance(value, Measured) and (said := _measured(value, index)):
+            return said
+    return ""
+
+
 def _about(value: Value, leaf: Leaf, index: Index, context: Context) -> str:
     if isinstance(value, Label):
         return _label(value, leaf, index)

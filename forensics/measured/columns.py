@@ -182,7 +182,8 @@ class Column:
         """Data (trace, axis …) of arrays of these sizes that begin at these places."""
         if (sizes == shape).all():
             inside = starts[:, None] + np.arange(np.prod(shape, dtype=np.int64))
-            return self._data[inside].reshape(-1, *shape)
+            even: Array = self._data[inside].reshape(-1, *shape)
+            return even
         where = starts.reshape(-1, *[1] * self.axes)
         there = np.ones_like(where, dtype=bool)
         for axis, size in enumerate(shape):

@@ -90,6 +90,8 @@ def command(
             )  # a filter or a sort key that cannot be read is told before anything is printed
             writer.write(FORMATS[form](engine, chain([first], pages), list(fields), why))
         search.say()
+        for line in engine.missing(text, [*fields, sort]):
+            output.note(line)
         return 1 if text.strip() and not search.found else 0
 
 

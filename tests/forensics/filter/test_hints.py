@@ -97,3 +97,21 @@ def test_marks_of_the_case(demo: Capture, index: Index) -> None:
         context = Context(case=case)
         assert check("mark.odd_one", index, context=context).reason == ""
         assert check("mark.nobody", index, context=context).reason == "no trace here has the mark nobody"
+
+
+def test_what_is_missing_is_said_beside_the_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tensorshark.tui.cli import main
+
+    capture = write_synthetic(tmp_path / "x.tshark", traces=3)
+    path = capture.trace(capture.ids()[1]).folder / "tensors.safetensors"
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\1\2\3")
+    words = ["read", str(capture.path), "-T", "fields", "-e", "number", "-e", "lens.top#3[-1]"]
+    assert main(words) == 0
+    assert "lens.top is absent in 1 trace: trace " in capsys.readouterr().err
+    assert main([*words, "-Y", 'label.nobody == "x"']) == 1
+    assert "no trace here has label.nobody" in capsys.readouterr().err
+    assert main(["read", str(capture.path), "-Y", "seq_len > 1", "-T", "fields", "-e", "id"]) == 0
+    assert capsys.readouterr().err == ""

@@ -38,7 +38,12 @@ class _Sql(Value, frozen=True):
 
     @property
     def tier(self) -> Tier:
-        return Tier.ROWS
+        """A number that takes few values is a column like those of the statistics."""
+        return Tier.INDEX if self.whole and not self._manifold else Tier.ROWS
+
+    @property
+    def _manifold(self) -> bool:
+        return self.field.many or self.field.key in _MANIFOLD
 
     @property
     def type(self) -> Type:
@@ -94,7 +99,7 @@ class _Sql(Value, frozen=True):
                 return self.cells(batch.row)
             return self._shaped([self.held(batch.manifest) if batch.manifest else []])
         assert isinstance(batch, IndexBatch)
-        if batch.wide and not self.field.many and self.field.key not in _MANIFOLD:
+        if batch.wide and not self._manifold:
             return self.coded(batch)
         table, column, here, parameters = self.source()
         found = batch.rows(f"SELECT row, {column} FROM {table} WHERE {here}", parameters)

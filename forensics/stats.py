@@ -192,7 +192,7 @@ class _Traces:
         from tensorshark.forensics.filter import columns, parse
 
         try:
-            columns.expression(text, self.macros)
+            value = columns.expression(text, self.macros)
         except FilterError as error:
             try:
                 predicate = parse(text, self.macros).predicate
@@ -201,7 +201,9 @@ class _Traces:
             if predicate is None:
                 raise error from None
             return predicate
-        return columns.sort_key(text, self.macros).value  # which asks for one value per trace
+        if not value.single:
+            raise _several("grouped by", text)
+        return value
 
     def column(
         self, text: str, asked: Value | Predicate, bins: int
@@ -222,7 +224,14 @@ class _Traces:
         """The number of each trace (trace,); NaN where it has none."""
         from tensorshark.forensics.filter import columns
 
+        if not columns.expression(text, self.macros).single:
+            raise _several("summed up", text)
         return columns.numbers(text, self.index, self.numbers, self.cancelled, self.context)
+
+
+def _several(what: str, text: str) -> FilterError:
+    reason = f"several values per trace cannot be {what}; select one cell, or take max(…)"
+    return FilterError(reason, text, 0, len(text))
 
 
 def prompt_codes(index: Index, numbers: Numbers, cancelled: Cancel = None) -> NDArray[np.int64]:

@@ -100,8 +100,8 @@ def test_pairs_are_compared_when_few_or_asked_for(engine: Engine, monkeypatch: p
     ("asked", "reason"),
     [
         (Asked(expressions=["prompt"]), "not a number"),
-        (Asked(expressions=["resid_post.norm"]), "several values"),
-        (Asked(by=["resid_post.norm"]), "several values"),
+        (Asked(expressions=["resid_post.norm"]), "several values per trace cannot be summed up"),
+        (Asked(by=["resid_post.norm"]), "several values per trace cannot be grouped by"),
         (Asked(by=["label.kind =="]), "unfinished"),
         (Asked(by=[" "]), "missing"),
         (Asked(filter="nonsense"), "no field"),

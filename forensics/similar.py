@@ -23,7 +23,8 @@ from tensorshark.traces.text import safe_text
 
 if TYPE_CHECKING:
     from tensorshark.traces.index import Index
-    from tensorshark.traces.index.vectors import Matrix, Vectors
+    from tensorshark.traces.index.matrix import Matrix
+    from tensorshark.traces.index.vectors import Vectors
     from tensorshark.traces.trace import Trace
 
 Metric = Literal["cos", "l2"]

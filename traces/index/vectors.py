@@ -9,14 +9,11 @@ not ours is read anew from the traces.
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -25,11 +22,11 @@ from numpy.typing import NDArray
 
 from tensorshark.traces.errors import IntegrityError, NotFoundError, StorageError, UntrustedError
 from tensorshark.traces.index.cell import Cell, bytes_of
+from tensorshark.traces.index.matrix import Matrix, Numbers, each, places
 from tensorshark.traces.index.seal import DamagedError
 from tensorshark.traces.index.vector_files import (
     DAMAGED,
     KEY_BYTES,
-    ROUNDED,
     THERE,
     Block,
     Floats,
@@ -40,7 +37,6 @@ from tensorshark.traces.index.vector_files import (
 if TYPE_CHECKING:
     from tensorshark.traces.index.index import Index
 
-Numbers = NDArray[np.int64]
 Row = tuple[bytes, int, Floats]
 """Key, kind, and vector (width,)."""
 OnProgress = Callable[[int, int], None]
@@ -68,89 +64,6 @@ class Estimate:
     """About, by reading some of them."""
     disk: int
     """Bytes that the vectors will take."""
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """The vectors as they were at one moment: views of mapped files, checked when first touched."""
-
-    shelf: Shelf
-    blocks: list[Block]
-    rows: list[Rows]
-    """One per block; `values` unchecked: read them with `values`."""
-    places: Numbers
-    """Row of each trace of the index (trace,), over all blocks; -1 where the trace was not read yet."""
-
-    def __len__(self) -> int:
-        """Traces of the index."""
-        return len(self.places)
-
-    @cached_property
-    def starts(self) -> Numbers:
-        """First row of each block, and the number of rows (block + 1,)."""
-        return np.cumsum([0, *(block.rows for block in self.blocks)], dtype=np.int64)
-
-    @cached_property
-    def squares(self) -> NDArray[np.float64]:
-        """Squared norms (row,), as `dots` has them."""
-        return np.concatenate([np.empty(0), *(rows.squares for rows in self.rows)])
-
-    @cached_property
-    def kinds(self) -> NDArray[np.uint8]:
-        """What each row is (row,)."""
-        return np.concatenate([np.empty(0, np.uint8), *(rows.kinds for rows in self.rows)])
-
-    @property
-    def exact(self) -> bool:
-        """False when a trace holds more digits than float32, and comparing has to open it."""
-        return not (self.kinds == ROUNDED).any()
-
-    def values(self, block: int) -> Floats:
-        """One block (row, width). Raises DamagedError, or FileNotFoundError: see `Vectors.reading`."""
-        return self.shelf.check(self.blocks[block])
-
-    def check(self, blocks: Sequence[int]) -> None:
-        """Compare these blocks with their checksums, all processors at once. Raises as `values` does."""
-        fresh = [block for block in blocks if not self.shelf.is_checked(self.blocks[block])]
-        if len(fresh) > 1:
-            with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-                for _ in threads.map(self.values, fresh):
-                    pass
-
-    def take(self, rows: Numbers) -> Floats:
-        """The vectors of these rows, in their order (row, width), copied. Raises as `values` does."""
-        out = np.empty((len(rows), self.shelf.width), np.float32)
-        which = np.searchsorted(self.starts, rows, side="right") - 1
-        for block in np.unique(which).tolist():
-            here = which == block
-            out[here] = self.values(block)[rows[here] - self.starts[block]]
-        return out
-
-    def at(self, numbers: Numbers) -> Floats:
-        """The vectors of these traces (trace, width), NaN where there is none; not to be written to.
-
-        Raises as `values` does.
-        """
-        wanted = np.asarray(numbers, np.int64) - 1
-        there = wanted < len(self)  # an index that was made again may have fewer
-        rows = np.full(len(wanted), -1, np.int64)
-        rows[there] = self.places[wanted[there]]
-        if len(rows) and rows[0] >= 0 and (np.diff(rows) == 1).all():
-            return self._run(int(rows[0]), int(rows[-1]) + 1)
-        out = np.full((len(rows), self.shelf.width), np.nan, np.float32)
-        out[rows >= 0] = self.take(rows[rows >= 0])
-        return out
-
-    def _run(self, start: int, stop: int) -> Floats:
-        """The vectors of rows that follow each other; of one block, as they are mapped."""
-        first, last = (np.searchsorted(self.starts, (start, stop - 1), side="right") - 1).tolist()
-        self.check(range(first, last + 1))
-        parts = [
-            self.values(block)[max(0, start - at) : stop - at]
-            for block in range(first, last + 1)
-            for at in (int(self.starts[block]),)
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 @dataclass
@@ -271,7 +184,7 @@ class Vectors:
         """Add what somebody has read anyway; False when another process is writing. Raises StorageError."""
         with self.shelf.writing() as held:
             if held:
-                there = {key for part in self.matrix(held=True).rows for key in _each(part.keys)}
+                there = {key for part in self.matrix(held=True).rows for key in each(part.keys)}
                 self._commit([row for row in rows if row[0] not in there])
         return held
 
@@ -351,7 +264,7 @@ class Vectors:
             state = (keys.state, tuple(block.serial for block in blocks))
             if self._placed is None or self._placed[0] != state:
                 rows = [self.shelf.rows(block) for block in blocks]
-                self._placed = (state, Matrix(self.shelf, blocks, rows, _places(keys.keys, rows)))
+                self._placed = (state, Matrix(self.shelf, blocks, rows, places(keys.keys, rows)))
             return self._placed[1]
 
     def _keys_now(self) -> _Keys:
@@ -391,18 +304,3 @@ def _keys(index: Index, joined: str, count: int) -> NDArray[np.uint8]:
         found = index.query("SELECT manifest_sha256 FROM traces WHERE row <= ? ORDER BY row", (count,))
         data = b"".join(key_of(digest) for (digest,) in found)
     return np.frombuffer(data, np.uint8).reshape(-1, KEY_BYTES)
-
-
-def _places(keys: NDArray[np.uint8], parts: list[Rows]) -> Numbers:
-    """Row of each key (trace,), -1 where there is none; of several rows with one key, the last."""
-    stored = np.concatenate([np.empty((0, KEY_BYTES), np.uint8), *(part.keys for part in parts)])
-    if np.array_equal(stored, keys[: len(stored)]):  # read in capture order: nearly always
-        places = np.arange(len(keys), dtype=np.int64)
-        return np.where(places < len(stored), places, -1)
-    rows = {key: row for row, key in enumerate(_each(stored))}
-    return np.fromiter((rows.get(key, -1) for key in _each(keys)), np.int64, len(keys))
-
-
-def _each(keys: NDArray[np.uint8]) -> Iterator[bytes]:
-    data = keys.tobytes()
-    return (data[at : at + KEY_BYTES] for at in range(0, len(data), KEY_BYTES))

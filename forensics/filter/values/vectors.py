@@ -20,12 +20,13 @@ from tensorshark.traces.errors import TensorsharkError
 from tensorshark.traces.index.cell import Cell, bytes_of
 from tensorshark.traces.index.seal import DamagedError
 from tensorshark.traces.index.vector_files import ABSENT, THERE
-from tensorshark.traces.index.vectors import COMMIT_S, Matrix, Row, Vectors, key_of
+from tensorshark.traces.index.vectors import COMMIT_S, Row, Vectors, key_of
 from tensorshark.traces.sites import SITES
 
 if TYPE_CHECKING:
     from tensorshark.forensics.filter.values.reader import Reader
     from tensorshark.traces.index import Index
+    from tensorshark.traces.index.matrix import Matrix
 
 Numbers = NDArray[np.int64]
 

@@ -38,6 +38,7 @@ def answer(predicate: Predicate, reader: Reader, on_found: OnFound | None = None
     surely, possibly = predicate.bounds(known, reader.count)
     dear = [leaf for leaf in leaves if leaf.tier is not Tier.INDEX]
     if not dear:
+        kept.done(predicate)
         return surely
     scan = _Scan(predicate, reader, {leaf: kept.asked(leaf) for leaf in dear}, surely, on_found)
     try:
@@ -45,6 +46,7 @@ def answer(predicate: Predicate, reader: Reader, on_found: OnFound | None = None
     finally:
         kept.keep(scan.dear)
         reader.finish()
+    kept.done(predicate)
     return scan.found
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tensorshark.forensics.filter.answers.kept import answered
 from tensorshark.forensics.filter.answers.predicates import Both, Comparison, Either, Leaf, Predicate
 from tensorshark.forensics.filter.fields import LAYER
 from tensorshark.forensics.filter.values.cells import Signal
@@ -63,6 +64,8 @@ class Cost(msgspec.Struct, frozen=True):
 
 def estimate(predicate: Predicate, index: Index) -> Cost:
     """What it takes to answer it, at most; takes no look at the traces themselves."""
+    if answered(predicate, index):
+        return Cost(True, 0, 0)
     leaves = list(predicate.leaves())
     opening = [leaf for leaf in leaves if _opens(leaf, index)]
     looking = [leaf for leaf in leaves if leaf.tier is Tier.ROWS and not _measured(leaf)]

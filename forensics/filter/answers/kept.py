@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -17,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tensorshark.forensics.filter.answers.predicates import Leaf
+from tensorshark.forensics.filter.answers.predicates import Leaf, Predicate
 from tensorshark.forensics.filter.answers.shortcuts import shortcut
 from tensorshark.forensics.filter.values.operands import Numbers, Tier
 from tensorshark.forensics.filter.values.relations import Bools
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 BYTES = 64 << 20
 """Memory for the answers about one index: two bits per trace and comparison."""
+_ANSWERED = 64
+"""Predicates of which it is remembered that they were answered."""
 _AGAIN = 8
 """Once one trace in so many is new, all are asked again: at once that is cheaper than one by one."""
 
@@ -85,6 +88,8 @@ class _Store:
         """Generation of the index, traces that it had, and id of the last of them."""
         self.packed: OrderedDict[Hashable, _Packed] = OrderedDict()
         self.size = 0
+        self.answered: OrderedDict[Predicate, int] = OrderedDict()
+        """The last predicates that were answered to the end, and for how many traces."""
 
     def put(self, key: Hashable, packed: _Packed) -> None:
         """Keep one, and drop what was not used for longest where there is no room."""
@@ -97,6 +102,7 @@ class _Store:
     def clear(self) -> None:
         """Forget everything."""
         self.packed.clear()
+        self.answered.clear()
         self.size = 0
 
 
@@ -152,6 +158,14 @@ class Kept:
                 asked.asked[unread - 1] = asked.true[unread - 1] = False
         self._keep({leaf: asked for leaf, asked in learned.items() if asked.changed})
 
+    def done(self, predicate: Predicate) -> None:
+        """Remember that it was answered to the end."""
+        with suppress(TypeError), self._store.lock:
+            self._store.answered[predicate] = self.reader.count
+            self._store.answered.move_to_end(predicate)
+            while len(self._store.answered) > _ANSWERED:
+                self._store.answered.popitem(last=False)
+
     def _keep(self, learned: Mapping[Leaf, Asked]) -> None:
         packed = {
             key: _Packed(self.reader.count, np.packbits(asked.asked), np.packbits(asked.true))
@@ -164,6 +178,16 @@ class Kept:
             if self._store.stamp[0] is self._stamp[0]:
                 for key, each in packed.items():
                     self._store.put(key, each)
+
+
+def answered(predicate: Predicate, index: Index) -> bool:
+    """True when all of the answer is known: asking again takes no look at any trace."""
+    store = _stores.get(index)
+    if store is None or dependences(predicate):
+        return False
+    with suppress(TypeError), store.lock:
+        return store.answered.get(predicate) == len(index) and _stands(store.stamp, index)
+    return False
 
 
 def forget(index: Index) -> None:

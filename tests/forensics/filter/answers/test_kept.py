@@ -164,3 +164,14 @@ def test_what_a_leaf_is_made_of_counts(capture: Capture) -> None:
     (plain,) = parse("max(resid_post.norm) > 5").predicate.leaves()
     assert dependences(plain) == frozenset()
     assert dependences((plain, (leaf(Whole), leaf(Relative)))) == {"capture", "selected"}
+
+
+def test_a_filter_that_was_answered_is_not_slow_any_more(capture: Capture) -> None:
+    with Index.open(capture) as index:
+        asked = parse("max(resid_post.norm) > 3 and seq_len > 1")
+        assert asked.cost(index).traces == 10
+        asked.select(index)
+        assert asked.cost(index).seconds == 0
+        append_synthetic(capture, traces=1, seed=5)
+        index.refresh()
+        assert asked.cost(index).traces > 0

@@ -91,11 +91,11 @@ class Measures:
 
     def left(self, field: Declared, picks: Sequence[Pick]) -> int:
         """About how many traces have not been measured yet; costs nothing."""
-        return max(0, len(self.index) - len(self.store.column(self._key(field, picks)).ids))
+        return max(0, len(self.index) - self.store.told(self._key(field, picks))[0])
 
     def failures(self, field: Declared, picks: Sequence[Pick]) -> dict[str, int]:
         """Reason -> about how many of the traces measured so far have no value for it; costs nothing."""
-        return self.store.column(self._key(field, picks)).reasons_counted
+        return self.store.told(self._key(field, picks))[1]
 
     def problems(
         self, field: Declared, picks: Sequence[Pick], numbers: Numbers | None = None

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -21,7 +21,7 @@ import msgspec
 from tensorshark.forensics.measured.columns import Array, Chunk, Column, DamagedError, chunk, pack, unpack
 from tensorshark.traces.index.place import Place
 
-VERSION = 1
+VERSION = 2
 """Of the file; another one is another file."""
 MOST_ON_DISK = 1 << 30
 """Bytes of values; beyond, the columns used longest ago go."""
@@ -31,8 +31,8 @@ _WAIT_S = 10.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS columns (id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, used REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS chunks (
-    serial INTEGER PRIMARY KEY AUTOINCREMENT, column INTEGER NOT NULL, crc INTEGER NOT NULL,
-    body BLOB NOT NULL);
+    serial INTEGER PRIMARY KEY AUTOINCREMENT, column INTEGER NOT NULL, traces INTEGER NOT NULL,
+    reasons TEXT NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS chunks_of ON chunks (column, serial);
 """
 
@@ -73,6 +73,25 @@ class Store:
             self._let_go()
             return column
 
+    def told(self, key: Key) -> tuple[int, dict[str, int]]:
+        """How many traces are known, and how many of them failed for which reason: for hints. A column that
+        is not in memory is not read for it."""
+        with self._lock:
+            if key in self._columns or not self.path.exists():
+                column = self.column(key)
+                return len(column.ids), column.reasons_counted
+            query = """SELECT traces, reasons FROM chunks JOIN columns ON columns.id = chunks.column
+                       WHERE key = ?"""
+            try:
+                with closing(self._connect()) as connection:
+                    rows = connection.execute(query, (_text(key),)).fetchall()
+                counts: Counter[str] = Counter()
+                for _, reasons in rows:
+                    counts.update(msgspec.json.decode(reasons, type=dict[str, int]))
+            except (sqlite3.Error, msgspec.MsgspecError):
+                return 0, {}
+            return sum(traces for traces, _ in rows), dict(counts)
+
     def add(self, key: Key, found: Sequence[tuple[int, Array | str]]) -> None:
         """Keep (trace id, cells, or why there are none); in memory where the disk does not take it."""
         if not found:
@@ -80,7 +99,7 @@ class Store:
         new = chunk(found, key.axes, key.texts)
         with self._lock:
             column = self.column(key)
-            serial = self._write(key, new)
+            serial = self._write(key, new, found)
             if serial is None:
                 column.extend(new)  # and so for as long as this process lasts
             else:
@@ -141,7 +160,7 @@ class Store:
             column.__init__(key.axes, key.texts)  # type: ignore[misc]
             self._columns[key] = column
 
-    def _write(self, key: Key, new: Chunk) -> int | None:
+    def _write(self, key: Key, new: Chunk, found: Sequence[tuple[int, Array | str]]) -> int | None:
         """The chunk's serial number; None when it could not be written."""
         crc, body = pack(new)
         now = time.time()
@@ -157,8 +176,10 @@ class Store:
                         "SELECT id FROM columns WHERE key = ?", (_text(key),)
                     ).fetchall()
                     self._make_room(connection, column, len(body))
+                    reasons = Counter(each for _, each in found if isinstance(each, str))
                     cursor = connection.execute(
-                        "INSERT INTO chunks (column, crc, body) VALUES (?, ?, ?)", (column, crc, body)
+                        "INSERT INTO chunks (column, traces, reasons, crc, body) VALUES (?, ?, ?, ?, ?)",
+                        (column, len(found), msgspec.json.encode(reasons).decode(), crc, body),
                     )
                     return cursor.lastrowid
         except sqlite3.Error:

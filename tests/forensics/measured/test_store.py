@@ -94,3 +94,18 @@ def test_columns_used_longest_ago_go(place: Place, monkeypatch: pytest.MonkeyPat
         store.add(key, [(1, np.arange(300.0))])  # 1200 bytes of float32
     kept = [bool(cells(Store(place), key)) for key in keys]
     assert kept == [False, True, True, True]
+
+
+def test_hints_do_not_read_what_is_kept(place: Place) -> None:
+    one = Store(place)
+    assert one.told(KEY) == (0, {})
+    one.add(KEY, [(1, np.array([1.0])), (2, "failed"), (3, "failed")])
+    one.add(KEY, [(4, "other")])
+    two = Store(place)
+    assert two.told(KEY) == one.told(KEY) == (4, {"failed": 2, "other": 1})
+    assert not two._columns, "it was not read"
+    assert cells(two) == [1.0] and two.told(KEY) == (4, {"failed": 2, "other": 1})
+    with sqlite3.connect(one.path) as connection:
+        connection.execute("UPDATE chunks SET reasons = 'not this'")
+    connection.close()
+    assert Store(place).told(KEY) == (0, {})

@@ -138,7 +138,9 @@ def _argument(best: Any) -> Callable[[Array], Array]:
 
     def of(cells: Array) -> Array:
         found = cells == best.reduce(cells, axis=0)
-        places: Array = np.where(found.any(axis=0), found.argmax(axis=0), np.nan)
+        places = np.full(cells.shape[1:], np.nan)
+        for place in reversed(range(len(cells))):  # the first is written last; many traces at a time
+            np.copyto(places, place, where=found[place])
         return places
 
     return of

@@ -62,7 +62,7 @@ class Search:
     def say(self) -> None:
         """Tell on stderr what was not printed."""
         if self.stopped:
-            output.note(f"the first {self.shown:,} traces; the scan stopped at --limit, there may be more")
+            output.note(f"stopped at --limit {self.shown:,}; there may be more")
         elif more := self.found - self.shown:
             output.note(f"{self.shown:,} of {self.found:,} traces; {more:,} more without --limit")
         if self.text.strip() and not self.found:

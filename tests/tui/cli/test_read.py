@@ -266,8 +266,7 @@ def test_traces_are_printed_while_the_scan_goes_on(sixty: Capture) -> None:
 def test_an_interrupt_keeps_what_was_printed(sixty: Capture, form: str) -> None:
     process = slowly(sixty, "-Y", SCAN, "-T", form, "-e", "number")
     assert process.stdout is not None
-    first = process.stdout.readline()
-    time.sleep(0.3)
+    first = "".join(process.stdout.readline() for _ in range(3))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
     assert process.returncode == 130

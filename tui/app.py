@@ -47,7 +47,7 @@ class Workbench(Listing):
     def action_filter(self) -> None:
         """Type on the filter line."""
         self.filter.focus()
-        self.session.check(self.filter.value, self.filter.cursor_position)
+        self.session.check(self.filter.value, self.filter.cursor_position, selected=self.rows.number)
 
     def action_clear_filter(self) -> None:
         """Display every trace."""

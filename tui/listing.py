@@ -83,7 +83,7 @@ class Listing(Shell):
         """Filter and order the list, in a thread; the list changes when the answer is there."""
         self.applied, self.stopped = text, None
         order, down = self.state.sort, self.state.descending
-        self.session.select(text, order, down)
+        self.session.select(text, order, down, self.rows.number)
         if self._waiting is None:
             self._waiting = self.set_timer(PATIENCE, self._still_waiting)
 
@@ -183,7 +183,7 @@ class Listing(Shell):
 
     @on(FilterTyped)
     def _typed(self, message: FilterTyped) -> None:
-        self.session.check(message.text, message.position, message.history)
+        self.session.check(message.text, message.position, message.history, self.rows.number)
         self._say_count()
 
     @on(FilterChecked)

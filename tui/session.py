@@ -89,19 +89,19 @@ class Session:
         """Rows for a screenful of trace numbers; from the index, so it does not wait."""
         return self.engine.rows(numbers) if self.engine else ()
 
-    def check(self, text: str, position: int, history: Sequence[str] = ()) -> None:
-        """What a filter means so far. Answers with FilterChecked."""
+    def check(self, text: str, position: int, history: Sequence[str] = (), selected: int = 0) -> None:
+        """What a filter means so far, where `$` is of trace `selected`. Answers with FilterChecked."""
         if (engine := self.engine) is None:
             return
 
         def job() -> None:
-            items = engine.complete(text, position, history) if text else []
-            self._post(FilterChecked(text, engine.check(text), items))
+            items = engine.complete(text, position, history, selected) if text else []
+            self._post(FilterChecked(text, engine.check(text, selected), items))
 
         self._checks.ask(self._guarded(job))
 
-    def select(self, text: str, sort: str = "", descending: bool = False) -> None:
-        """Apply a filter and an order, in the place of one that still runs.
+    def select(self, text: str, sort: str = "", descending: bool = False, selected: int = 0) -> None:
+        """Apply a filter and an order, in the place of one that still runs; `selected` as in `check`.
 
         Answers with FilterFound as long as it takes, then with FilterChanged.
         """
@@ -122,7 +122,7 @@ class Session:
 
         def job() -> None:
             try:
-                numbers = engine.select(text, sort, descending, stale, on_found)
+                numbers = engine.select(text, sort, descending, stale, on_found, selected)
                 self._post(FilterChanged(ticket, text, numbers))
             except Exception as error:
                 if stale():  # the filter's Cancelled, or what a closing engine raises

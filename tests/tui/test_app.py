@@ -188,6 +188,18 @@ async def test_a_long_filter_is_read_from_its_beginning(capture: Path) -> None:
         assert app.filter.value == f"{text} "
 
 
+async def test_the_selected_trace_in_a_filter(capture: Path) -> None:
+    async with opened(capture) as (app, pilot):
+        await pilot.press("j", "j")
+        number = app.rows.number
+        assert number > 1
+        await press(app, pilot, "slash", *"number == $number")
+        await until(app, lambda: app.filter_state.state == "ok")
+        assert "no trace is selected" not in screen(app)
+        await pilot.press("enter")
+        await until(app, lambda: app.rows.numbers.tolist() == [number])
+
+
 async def test_a_bad_filter_changes_nothing(capture: Path) -> None:
     """A caret under the trouble, a reason beside it; Enter says that the list is unchanged."""
     async with opened(capture) as (app, pilot):

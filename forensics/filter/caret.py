@@ -28,6 +28,8 @@ _OPENERS, _CLOSERS = frozenset(("_LPAR", "_LBRACE", "_LSQB")), frozenset(("_RPAR
 _BINDER = re.compile(r"\b(?:any|all)\s*\(\s*([a-z]\w*(?:\s*,\s*[a-z]\w*)*)\s*:(?!\s*[-0-9\[])")
 SELECTOR = re.compile(r"(?P<field>[A-Za-z_][A-Za-z0-9_.]*)(?:[#:](?:-?[0-9]+|[a-z]\w*|\[[^\]]*\]))*[#:\[]$")
 _CALL = re.compile(r"\b([a-z_]+)\($")
+_TAIL = 600
+"""Characters before the caret in which a word or a field is looked for: it takes time in their square."""
 
 
 class Caret(NamedTuple):
@@ -109,9 +111,14 @@ def read(before: str) -> Caret:
     if quote is not None:
         return Caret(before[:quote], before[quote:], "quote")
     for shape, pattern in (("reference", _REFERENCE), ("number", _NUMBER), ("word", _WORD)):
-        if match := pattern.search(before):
+        if match := ending(pattern, before):
             return Caret(before[: match.start()], match[0], shape)
     return Caret(before, "", "")
+
+
+def ending(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """What a pattern that ends in `$` finds in the last characters of `text`."""
+    return pattern.search(text, max(0, len(text) - _TAIL))
 
 
 def variables(ahead: str) -> list[str]:
@@ -139,7 +146,7 @@ def open_call(ahead: str) -> tuple[str, bool]:
         depth += (character in ")]}") - (character in "([{")
         comma = comma or (character == "," and depth == 0)
         if depth < 0:
-            call = _CALL.search(ahead, 0, at + 1)
+            call = _CALL.search(ahead, max(0, at - _TAIL), at + 1)
             return (call[1], comma) if call and character == "(" else ("", False)
     return "", False
 

@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tensorshark.forensics.filter.answers.context import Context
-from tensorshark.forensics.filter.caret import SELECTOR, Caret, Left, left, open_call, read, variables, wanted
+from tensorshark.forensics.filter.caret import (
+    SELECTOR,
+    Caret,
+    Left,
+    ending,
+    left,
+    open_call,
+    read,
+    variables,
+    wanted,
+)
 from tensorshark.forensics.filter.fields import Type, find
 from tensorshark.forensics.filter.offers import Kind, Offer, Offers
+from tensorshark.forensics.filter.syntax.macros import MAX_TEXT
 
 if TYPE_CHECKING:
     from tensorshark.traces.index import Index
@@ -53,6 +64,8 @@ def complete(
     `context` has the macros, the case and the selected trace; `history` are filters applied before, the
     most recent first.
     """
+    if len(text) > MAX_TEXT:
+        return []
     before = text[: max(0, position)]
     caret = read(before)
     start, stop = len(caret.ahead), len(before)
@@ -104,7 +117,7 @@ def _offers(caret: Caret, offers: Offers, context: Context) -> Iterable[Offer]:
     type = wanted(ahead, compared)
     if caret.shape == "reference":
         return (*offers.references(type), *offers.macros())
-    if selector := SELECTOR.search(ahead):
+    if selector := ending(SELECTOR, ahead):
         return _selections(selector, ahead, offers)
     return _words(caret, expected(ahead), offers, compared, type)
 

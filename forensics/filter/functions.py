@@ -173,7 +173,8 @@ FUNCTIONS: dict[str, Function] = {
             lambda cells: np.fmin.reduce(cells, axis=0),
         ),
         _number(
-            "mean", "the arithmetic mean; that of attention fields is over heads first",
+            "mean",
+            "the arithmetic mean; that of attention fields is over heads first, and absent where a head's is",
             "mean(attn.entropy#12[-1]) < 1", "mean", _mean,
         ),
         _number("median", "the middle value", "median(resid_post.norm#20) > 100", "median", _median),

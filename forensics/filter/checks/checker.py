@@ -157,6 +157,9 @@ class Checker:
             if variable.axis is None:
                 remedy = f"write #{variable.name}, :{variable.name} or [{variable.name}] behind a field"
                 raise self.error(f"the variable {variable.name} is not used; {remedy}", variable.place)
+        if any(fields.POS in leaf.torn for leaf in body.leaves()):  # thousands, each beside thousands
+            reason = "a token variable meets several tokens here; take max(…) or min(…) of those"
+            raise self.error(reason, node.body.place)
         return Correlated(
             node.quantifier, tuple((name, str(one.axis)) for name, one in variables.items()), body
         )

@@ -28,6 +28,7 @@ from tests.forensics.filter.naive.questions import (
     Relation,
     Truth,
     Within,
+    meets_several,
     severity,
 )
 
@@ -87,6 +88,8 @@ class Generator(Values):
             body = Logic(self.choice(("and", "&&", "or", "xor")), (body, leaf))
         if self.chance(0.2):
             body = Not(body, "not ")
+        if meets_several(body, {name for name, axis in variables if axis == POS}):
+            return self.correlated()  # refused
         return Correlated(self.choice(("any", "any", "all")), variables, body)
 
     def bound_leaf(self, bound: Mapping[int, str], axes: Sequence[int]) -> Question:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.forensics.filter.naive.cells import Scene, paired
+from tests.forensics.filter.naive.cells import POS, Scene, paired
 from tests.forensics.filter.naive.facts import SEVERITIES
 from tests.forensics.filter.naive.fields import Field, Node
 
@@ -234,6 +234,18 @@ def uses(node: Any, variables: set[str]) -> bool:
         return any(pick is not None and pick.variable and pick.text in variables for pick in picks)
     children = [getattr(node, name, None) for name in ("inner", "left", "right", "value", "field")]
     return any(uses(child, variables) for child in children if isinstance(child, Node))
+
+
+def meets_several(thing: Any, tokens: set[str]) -> bool:
+    """True when somewhere a token variable stands on one side, and several tokens on the other."""
+    sides = [getattr(thing, name, None) for name in ("left", "right")]
+    if all(isinstance(side, Node) for side in sides):
+        for ours, theirs in (sides, sides[::-1]):
+            if uses(ours, tokens) and POS in theirs.axes:
+                return True
+    names = ("left", "right", "value", "inner", "field", "part", "body", "low", "high")
+    parts = [*(getattr(thing, name, None) for name in names), *getattr(thing, "parts", ())]
+    return any(meets_several(part, tokens) for part in parts if isinstance(part, Node | Question))
 
 
 def severity(name: str) -> int:

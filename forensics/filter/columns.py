@@ -16,6 +16,7 @@ from tensorshark.forensics.filter.codes import Coded, coded
 from tensorshark.forensics.filter.ordering import places
 from tensorshark.forensics.filter.syntax.macros import expand
 from tensorshark.forensics.filter.values.arrays import present
+from tensorshark.forensics.filter.values.batch import IndexBatch
 from tensorshark.forensics.filter.values.operands import Numbers, Shown, Tier, Value, batches
 from tensorshark.forensics.filter.values.reader import Reader
 from tensorshark.traces.errors import FilterError
@@ -161,8 +162,10 @@ def _cell_of_each(value: Value, reader: Reader, ascending: Numbers) -> NDArray[n
         if cells.dtype == object:
             cells = np.where(present(cells), cells, np.nan)
         if cells.size:
-            at = batch.numbers - 1 if everything else np.searchsorted(ascending, batch.numbers)
-            keys[at] = cells.reshape(-1)
+            if everything and isinstance(batch, IndexBatch):
+                keys[batch.where] = cells.reshape(-1)  # a slice: numbers would be a copy of a million
+            else:
+                keys[np.searchsorted(ascending, batch.numbers)] = cells.reshape(-1)
     return keys
 
 

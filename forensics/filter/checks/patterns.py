@@ -14,7 +14,7 @@ _ATOM = re.compile(
       | (?P<plain>[A-Za-z0-9_\s'",;:!@\#%&=<>/~`-])""",
     re.VERBOSE,
 )
-_REPEAT = re.compile(r"[*+?]|\{")
+_REPEAT = re.compile(r"[*+?]|\{[0-9]+(,[0-9]*)?\}")
 
 
 def refused(pattern: str) -> str:
@@ -44,12 +44,10 @@ def required(pattern: str) -> str:
             return ""
         at = atom.end()
         literal = (atom["plain"] or "") + (atom["escaped"] or "")[1:]
-        if _REPEAT.match(pattern, at):
-            if pattern[at] == "{":
-                return ""
-            least = pattern[at] == "+"
+        if repeat := _REPEAT.match(pattern, at):
+            least = repeat[0] == "+"
             runs += [run + literal * least]
-            run, at = literal * least, at + 1
+            run, at = literal * least, repeat.end()
             if pattern[at : at + 1] == "?":
                 at += 1
         elif atom["class"]:

@@ -29,7 +29,9 @@ from tensorshark.forensics.filter.values.relations import Matches
         ("(password)?", ""),
         (r"\Qpass\E", ""),
         (r"\x41bcdef", ""),
-        ("ab{2}cde", ""),
+        ("ab{2}cde", "cde"),
+        (r"no 77\d{3}$", "no 77"),
+        ("abc{,3}def", ""),
         ("ab", ""),
         ("", ""),
     ],
@@ -39,7 +41,24 @@ def test_required(pattern: str, literal: str) -> None:
 
 
 PARTS = st.sampled_from(
-    ["abc", "d", ".", "x*", "yz+", "u?", "[a-c]", r"\d", r"\.", "^", "$", " ", "e+?", r"\b"]
+    [
+        "abc",
+        "d",
+        ".",
+        "x*",
+        "yz+",
+        "u?",
+        "[a-c]",
+        r"\d",
+        r"\.",
+        "^",
+        "$",
+        " ",
+        "e+?",
+        r"\b",
+        "b{2}",
+        "z{0,1}?",
+    ]
 )
 
 

@@ -82,9 +82,9 @@ class Writer:
         self._out.flush()
 
     def _print(self) -> None:
-        if self._batch:
-            self._out.write("\n".join(self._batch) + "\n")
-            self._batch.clear()
+        batch, self._batch = self._batch, []  # first, so that an interrupt cannot print them twice
+        if batch:
+            self._out.write("\n".join(batch) + "\n")
 
     def __enter__(self) -> Writer:
         return self

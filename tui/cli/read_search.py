@@ -70,11 +70,8 @@ class Search:
 
     def _next(self, idle: Callable[[], None], wait: Callable[[], None]) -> tuple[Numbers, int, int]:
         """What was found so far, how many traces were looked at, and of how many."""
-        try:
-            told = self._told.get_nowait()
-        except queue.Empty:
-            idle()
-            told = self._waited(wait)
+        idle()  # also where more is there already: making lines of it may take longer than finding it
+        told = self._waited(wait)
         if isinstance(told, Exception):
             raise told
         return told

@@ -43,7 +43,7 @@ bench: $(STAMP)  ## measure capture, filters, reading and the workbench beside t
 	$(BIN)/python -m bench
 
 soak: $(STAMP)   ## the long versions of the fault and hostile-input tests
-	TENSORSHARK_SOAK=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --timeout 3600
+	TENSORSHARK_SOAK=1 TENSORSHARK_FILTERS=60000 $(BIN)/python -m pytest -q -n 2 --dist loadfile --timeout 3600
 
 picture: $(STAMP) ## draw the README's picture from the real workbench
 	$(BIN)/python -m tensorshark.tui.picture $(DEMO) -o docs/workbench.svg --size 160x46 \

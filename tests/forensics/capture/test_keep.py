@@ -47,6 +47,9 @@ KEPT = [
     "bos or layers < 3",
     'model == "x" or dtype == "float32" and seq_len < 20',
     "lens.entropy#1[-1] > 5.38",
+    "any(l, p: resid_post.norm#l[p] > 9 and attn_out.norm#l[p] < 6)",
+    "cos(resid_post#2[-1], resid_post#0[-1]) > 0.75",
+    "norm(resid_pre#0[-1] - resid_post#2[-1]) > 6",
     "",
 ]
 
@@ -110,6 +113,11 @@ def test_beside_the_pass_it_decides_the_same(
         ("bos or number < 3", 7, "is not known before a trace is stored"),
         ("time > 2026-01-01", 0, "time is that of storing"),
         ("bos and captured_at > 2026-01-01", 8, "time is that of storing"),
+        ("bos and mark.suspect", 8, "is not known before a trace is stored"),
+        ('tag == "x" or bos', 0, "is not known before a trace is stored"),
+        ('note contains "x"', 0, "is not known before a trace is stored"),
+        ("seq_len > $seq_len", 10, "is not known before a trace is stored"),
+        ("seq_len > 3sigma", 0, "is not known before a trace is stored"),
         ("bos or zscore(seq_len) > 3", None, "is not known before a trace is stored"),
         ("rank(seq_len) < 3", None, "is not known before a trace is stored"),
         ("seq_len > 3 and pattern#1", 16, "pattern is not captured; add it to --sites"),

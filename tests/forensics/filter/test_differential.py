@@ -10,10 +10,11 @@ from tensorshark.forensics.filter import parse
 from tensorshark.traces.errors import FilterError
 from tensorshark.traces.store import Capture
 from tests.forensics.filter.naive.facts import facts_of
+from tests.forensics.filter.naive.fields import One
 from tests.forensics.filter.naive.generate import Generator
 from tests.forensics.filter.naive.ground import FILTERS, Ground
 from tests.forensics.filter.naive.language import LANGUAGE
-from tests.forensics.filter.naive.questions import Question, matching
+from tests.forensics.filter.naive.questions import Logic, Not, Question, Truth, matching
 from tests.forensics.filter.naive.shrink import shrunk
 
 
@@ -35,6 +36,17 @@ def test_engine_and_naive_evaluator_agree(ground: Ground, request: pytest.Fixtur
         if _differ(question, ground):
             small = shrunk(question, lambda smaller: _refused(smaller) is None and _differ(smaller, ground))
             pytest.fail(_said(small, ground))
+
+
+def test_a_macro_means_what_its_text_means(ground: Ground, request: pytest.FixtureRequest) -> None:
+    generator = Generator(request.node.name, ground.known, LANGUAGE)
+    for _ in range(FILTERS // 20):
+        question, bos = generator.question(), Truth(One("bos", "truth"))
+        macros = {"ours": f"({question})", "both": "(${ours} and $1)"}
+        filter = parse("${both(bos)} or not ${ours}", macros)
+        meant = Logic("or", (Logic("and", (question, bos)), Not(question, "not ")))
+        found = filter.select(ground.index, context=ground.context).tolist()
+        assert found == matching(meant, ground.world), macros
 
 
 def _refused(question: Question) -> FilterError | None:

@@ -35,19 +35,32 @@ def answer(predicate: Predicate, reader: Reader, on_found: OnFound | None = None
     kept = Kept(reader)
     leaves = in_order(predicate)
     known = {leaf: kept.everywhere(leaf) for leaf in leaves if leaf.tier is Tier.INDEX}
-    surely, possibly = predicate.bounds(known, reader.count)
-    dear = [leaf for leaf in leaves if leaf.tier is not Tier.INDEX]
-    if not dear:
-        kept.done(predicate)
-        return surely
-    scan = _Scan(predicate, reader, {leaf: kept.asked(leaf) for leaf in dear}, surely, on_found)
-    try:
-        scan.run(known, np.flatnonzero(possibly & ~surely) + 1)
-    finally:
-        kept.keep(scan.dear)
-        reader.finish()
+    dear = {leaf: kept.asked(leaf) for leaf in leaves if leaf.tier is not Tier.INDEX}
+    surely, open_ = _remembered(predicate, known, dear, reader.count)
+    if open_.any():
+        scan = _Scan(predicate, reader, dear, surely, on_found)
+        try:
+            scan.run(known, np.flatnonzero(open_) + 1)
+        finally:
+            kept.keep(dear)
+            reader.finish()
+        surely = scan.found
     kept.done(predicate)
-    return scan.found
+    return surely
+
+
+def _remembered(
+    predicate: Predicate, known: Mapping[Leaf, Bools], dear: Mapping[Leaf, Asked], count: int
+) -> tuple[Bools, Bools]:
+    """Which traces (trace,) surely match, and which are open, given also the answers that are remembered."""
+    so_far = dict(known)
+    surely, possibly = predicate.bounds(so_far, count)
+    for leaf, asked in dear.items():
+        if (possibly & ~surely & ~asked.asked).any():
+            break
+        so_far[leaf] = asked.true
+        surely, possibly = predicate.bounds(so_far, count)
+    return surely, possibly & ~surely
 
 
 def in_order(predicate: Predicate) -> list[Leaf]:

@@ -10,7 +10,7 @@ from tensorshark.traces.index import Index
 from tests.forensics.filter.naive.facts import Facts, World
 
 CAPTURES = 12
-FILTERS = int(os.environ.get("TENSORSHARK_FILTERS", "6000")) // CAPTURES
+FILTERS = int(os.environ.get("TENSORSHARK_FILTERS", "5400")) // CAPTURES
 """How many filters each capture is asked."""
 
 

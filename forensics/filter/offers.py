@@ -149,9 +149,9 @@ class Offers:
         return []
 
     def units(self, typed: str, within: bool) -> Iterator[Offer]:
-        """What may follow the number that is being typed: 1.5k."""
+        """Units whose first letter was typed: 3s -> 3sigma. A number alone is whole, and wants no menu."""
         number = _NUMBER.match(typed)
-        if number is None:
+        if number is None or number[0] == typed:
             return
         digits = number[0]
         for unit, scale in UNITS.items():

@@ -146,7 +146,8 @@ def test_variables_where_they_stand() -> None:
 
 
 def test_units_behind_numbers() -> None:
-    assert {"1.5k", "1.5M"} <= set(offers("resid_post.norm#1[-1] > 1.5"))
+    assert offers("resid_post.norm#1[-1] > 3s") == ["3sigma"]
+    assert offers("resid_post.norm#1[-1] > 1.5") == []
     assert offers("bytes > 8K") == ["8Ki"]
     assert offers("resid_post.norm#1") == []
     assert offers('prompt contains "1.5') == []

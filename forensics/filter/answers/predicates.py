@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 
 from tensorshark.forensics.filter.syntax.tree import Quantifier
-from tensorshark.forensics.filter.values.arithmetic import Arithmetic, Negative, Pair
+from tensorshark.forensics.filter.values.arithmetic import Arithmetic, Negative
 from tensorshark.forensics.filter.values.arrays import present, quantified
 from tensorshark.forensics.filter.values.batch import Batch
+from tensorshark.forensics.filter.values.derived import Pair
 from tensorshark.forensics.filter.values.operands import Numbers, Tier, Value, batches, cheapest
 from tensorshark.forensics.filter.values.reader import Reader
 from tensorshark.forensics.filter.values.reference import Reference

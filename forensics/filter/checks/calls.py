@@ -44,17 +44,18 @@ def applied(names: Names, node: tree.Call) -> Value:
         _constant(names, function, at, argument) for at, argument in enumerate(arguments[function.tensors :])
     ]
     if function.tensors == 2:
-        names.check_pair(given[0], given[1], arguments[0], arguments[1])
-        return OfTensors(function, *given)
+        left, right = given
+        names.check_pair(left, right, *arguments)
+        return OfTensors(left, right, function)
     (inner,) = given
     if function.takes == "tensor":
-        return OfTensor(function, inner)
+        return OfTensor(inner, function)
     if function.place:
         _check_one_axis(names, function, inner, arguments[0])
     whole = isinstance(inner, Signal) and HEAD in (*inner.axes,) and not inner.pick(HEAD).parts
     if node.name == "mean" and isinstance(inner, Signal) and whole:
         inner = HeadMeans(inner.field, inner.picks)
-    return Applied(function, inner, tuple(constants))
+    return Applied(inner, function, tuple(constants))
 
 
 def _found(names: Names, node: tree.Call) -> Function | None:

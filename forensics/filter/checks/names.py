@@ -87,7 +87,7 @@ class Names:
             ("number", "tensor"): "*",
         }[kinds]
         if node.operator in allowed:
-            return Arithmetic(left, node.operator, right)
+            return Arithmetic(left, right, node.operator)
         if kinds == ("tensor", "tensor"):
             reason = "two tensors are added or subtracted; how alike they are say cos(…) and dist(…)"
         else:

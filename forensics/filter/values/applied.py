@@ -8,16 +8,16 @@ from tensorshark.forensics.filter.fields import POS, Type
 from tensorshark.forensics.filter.functions import Function
 from tensorshark.forensics.filter.values.arrays import Array, folded
 from tensorshark.forensics.filter.values.batch import Batch
-from tensorshark.forensics.filter.values.operands import Tier, Value
+from tensorshark.forensics.filter.values.derived import OfOne
+from tensorshark.forensics.filter.values.operands import Tier
 from tensorshark.forensics.filter.values.relations import said
 from tensorshark.forensics.filter.values.selection import Quantity
 
 
-class Applied(Value, frozen=True):
+class Applied(OfOne, frozen=True):
     """A function of a value."""
 
     function: Function
-    inner: Value
     constants: tuple[int | float, ...] = ()
     """What else it was given."""
 
@@ -28,10 +28,6 @@ class Applied(Value, frozen=True):
     @property
     def axes(self) -> tuple[str, ...]:
         return () if self.function.reduces else self.inner.axes
-
-    @property
-    def bound(self) -> tuple[str, ...]:
-        return self.inner.bound
 
     @property
     def many(self) -> bool:
@@ -50,10 +46,6 @@ class Applied(Value, frozen=True):
         if self.function.place and POS in self.inner.axes:
             return Tier.TRACE  # which token the nth selected one is differs from trace to trace
         return self.inner.tier
-
-    @property
-    def parts(self) -> tuple[Value, ...]:
-        return (self.inner,)
 
     def words(self, quantity: Quantity) -> str:
         inner = self.inner.words("all" if self.function.reduces else quantity)

@@ -16,7 +16,8 @@ from tensorshark.forensics.filter.fields import Type
 from tensorshark.forensics.filter.ordering import places
 from tensorshark.forensics.filter.values.arrays import OF_TRACES, Array, present
 from tensorshark.forensics.filter.values.batch import Batch, IndexBatch, TraceBatch
-from tensorshark.forensics.filter.values.operands import Numbers, Tier, Value, batches
+from tensorshark.forensics.filter.values.derived import OfOne
+from tensorshark.forensics.filter.values.operands import Numbers, Tier, batches
 from tensorshark.forensics.filter.values.remembered import Remembered
 from tensorshark.forensics.filter.values.selection import Quantity
 
@@ -40,26 +41,14 @@ _moments: Remembered[Moments] = Remembered(_KEPT)
 _ranks: Remembered[Array] = Remembered(_KEPT)
 
 
-class _Corpus(Value, frozen=True):
+class _Corpus(OfOne, frozen=True):
     """A number that other traces have a say in."""
 
     depends: ClassVar[frozenset[str]] = frozenset({"capture"})
-    inner: Value
 
     @property
     def type(self) -> Type:
         return "number"
-
-    @property
-    def tier(self) -> Tier:
-        return self.inner.tier
-
-    @property
-    def parts(self) -> tuple[Value, ...]:
-        return (self.inner,)
-
-    def coordinates(self, batch: Batch, axis: str) -> list[int]:
-        return self.inner.coordinates(batch, axis)
 
     def numbers(self, batch: Batch) -> Array:
         """The cells of `inner` as float64, NaN where absent."""
@@ -89,14 +78,6 @@ class Scored(_Corpus, frozen=True):
 
     over: Predicate | None = None
     """Whose mean and spread; None: those of all traces."""
-
-    @property
-    def axes(self) -> tuple[str, ...]:
-        return self.inner.axes
-
-    @property
-    def bound(self) -> tuple[str, ...]:
-        return self.inner.bound
 
     def words(self, quantity: Quantity) -> str:
         among = f" among traces {self.over.words()}" if self.over is not None else ""
@@ -134,7 +115,15 @@ class Scored(_Corpus, frozen=True):
 
 
 class Ranked(_Corpus, frozen=True):
-    """The place of a trace's value among those of all traces, from 1 for the largest."""
+    """The place of a trace's value, which is one, among those of all traces, from 1 for the largest."""
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def bound(self) -> tuple[str, ...]:
+        return ()
 
     @property
     def whole(self) -> bool:

@@ -9,7 +9,8 @@ import numpy as np
 from tensorshark.forensics.filter.fields import HEAD, POS, Type
 from tensorshark.forensics.filter.values.arrays import AXIS, Array
 from tensorshark.forensics.filter.values.batch import Batch, IndexBatch, TraceBatch
-from tensorshark.forensics.filter.values.operands import Tier, Value, batches
+from tensorshark.forensics.filter.values.derived import OfOne
+from tensorshark.forensics.filter.values.operands import Tier, batches
 from tensorshark.forensics.filter.values.selection import Quantity
 from tensorshark.traces.errors import FilterError
 
@@ -21,27 +22,14 @@ SELECTED = "$, the selected trace,"
 NOBODY = "no trace is selected, and $ speaks of the selected one"
 
 
-class Reference(Value, frozen=True):
+class Reference(OfOne, frozen=True):
     """A field of the selected trace, read once."""
 
     depends: ClassVar[frozenset[str]] = frozenset({"selected"})
-    inner: Value
 
     @property
     def type(self) -> Type:
         return self.inner.type
-
-    @property
-    def axes(self) -> tuple[str, ...]:
-        return self.inner.axes
-
-    @property
-    def bound(self) -> tuple[str, ...]:
-        return self.inner.bound
-
-    @property
-    def many(self) -> bool:
-        return self.inner.many
 
     @property
     def whole(self) -> bool:

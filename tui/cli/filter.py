@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tensorshark.traces.errors import FilterError
+from tensorshark.traces.errors import FilterError, UsageError
 from tensorshark.traces.text import json_text, safe_text
 from tensorshark.tui.cli import output
 from tensorshark.tui.cli.output import Column
+from tensorshark.tui.cli.selected import number_of, with_selected
 
 if TYPE_CHECKING:
     from tensorshark.forensics.filter.answers.plan import Plan, Step
@@ -40,7 +41,8 @@ def command() -> None:
 @command.command("check")
 @click.argument("text", metavar="FILTER")
 @click.argument("capture", required=False, type=click.Path())
-def check_command(text: str, capture: str | None) -> int:
+@with_selected
+def check_command(text: str, capture: str | None, selected: str) -> int:
     """Say what FILTER means, or point at what is wrong with it (exit code 2).
 
     With CAPTURE also whether it will be slow there, and what it asks for that no trace has.
@@ -48,6 +50,8 @@ def check_command(text: str, capture: str | None) -> int:
     from tensorshark.forensics.filter import check
 
     if capture is None:
+        if selected:
+            raise UsageError("--selected names a trace of a capture: tensorshark filter check FILTER CAPTURE")
         from tensorshark.forensics import config
 
         found = check(text, context=config.context())
@@ -55,7 +59,7 @@ def check_command(text: str, capture: str | None) -> int:
         from tensorshark.forensics.engine import Engine
 
         with Engine(capture) as engine:
-            found = engine.check(text)
+            found = engine.check(text, number_of(engine, selected))
     if found.state in ("bad", "incomplete"):
         raise FilterError(found.reason, text, found.column, found.length, found.state == "incomplete")
     lines = [f"{found.state}: {found.words}"]
@@ -75,15 +79,17 @@ def check_command(text: str, capture: str | None) -> int:
 @click.option(
     "--count", is_flag=True, help="Also how many traces satisfy each clause alone; may take a scan."
 )
-def explain_command(capture: str, text: str, as_json: bool, count: bool) -> int:
+@with_selected
+def explain_command(capture: str, text: str, as_json: bool, count: bool, selected: str) -> int:
     """Say in words what FILTER means and show how it will be answered in CAPTURE."""
     from tensorshark.forensics.engine import Engine
     from tensorshark.tui.cli.read import catch_up
 
     with Engine(capture, wait=False) as engine:
         catch_up(engine)
-        plan = engine.explain(text)
-        counts = engine.clause_counts(text) if count else []
+        trace = number_of(engine, selected)
+        plan = engine.explain(text, trace)
+        counts = engine.clause_counts(text, selected=trace) if count else []
     if as_json:
         import msgspec
 

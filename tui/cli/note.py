@@ -12,6 +12,7 @@ from tensorshark.traces.errors import NotFoundError, UsageError
 from tensorshark.traces.text import json_text, safe_text, token_text
 from tensorshark.tui.cli import output
 from tensorshark.tui.cli.output import Column
+from tensorshark.tui.cli.selected import number_of, with_selected
 
 if TYPE_CHECKING:
     from tensorshark.forensics.engine import Engine
@@ -79,6 +80,7 @@ class Said(msgspec.Struct, frozen=True):
 @click.option("--redo", is_flag=True, help="Take back the last --undo.")
 @click.option("--list", "listed", is_flag=True, help="List what was said; so does no option at all.")
 @click.option("--json", "as_json", is_flag=True, help="List as one array of objects.")
+@with_selected
 def command(
     capture: str,
     traces: tuple[str, ...],
@@ -95,6 +97,7 @@ def command(
     redo: bool,
     listed: bool,
     as_json: bool,
+    selected: str,
 ) -> int:
     """Say something about traces of CAPTURE, each by #NUMBER or how its id begins; or list what was said."""
     said = (text, mark, unmark, strike)
@@ -116,7 +119,7 @@ def command(
             output.note(problem)
         if undo or redo:
             return _back(engine.case, redo)
-        numbers = _numbers(engine, traces, filter)
+        numbers = _numbers(engine, traces, filter, selected)
         if filter.strip() and not numbers:
             output.note(f"no trace of {len(engine.index):,} matches")
             return 1
@@ -137,10 +140,10 @@ def command(
         return code
 
 
-def _numbers(engine: Engine, traces: Sequence[str], filter: str) -> list[int]:
+def _numbers(engine: Engine, traces: Sequence[str], filter: str, selected: str) -> list[int]:
     """Of the traces that are meant, in capture order. Raises NotFoundError or FilterError."""
     if filter.strip():
-        found: list[int] = engine.select(filter).tolist()
+        found: list[int] = engine.select(filter, selected=number_of(engine, selected)).tolist()
         return found
     return sorted({engine.number(name) for name in traces})
 
@@ -209,7 +212,9 @@ def _strike(engine: Engine, numbers: Sequence[int], which: int) -> int:
         raise UsageError("--strike takes a note of one trace away; name that trace")
     notes = engine.case.notes(engine.index.id_of(numbers[0]))
     if which > len(notes):
-        raise NotFoundError(f"trace #{numbers[0]} has {len(notes)} notes; there is no note {which}")
+        raise NotFoundError(
+            f"trace #{numbers[0]} has {len(notes)} note{'s' * (len(notes) != 1)}; there is no note {which}"
+        )
     output.note(f"struck: {safe_text(notes[which - 1].text, 80)}")
     return engine.case.strike(notes[which - 1].id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -10,8 +11,9 @@ import click
 
 from tensorshark.traces.errors import UsageError
 from tensorshark.tui.cli import output
-from tensorshark.tui.cli.read_formats import FORMATS
+from tensorshark.tui.cli.read_formats import FORMATS, Asked
 from tensorshark.tui.cli.read_search import Search
+from tensorshark.tui.cli.selected import number_of, with_selected
 
 if TYPE_CHECKING:
     from tensorshark.forensics.engine import Engine
@@ -23,6 +25,7 @@ Examples:
   tensorshark read demo.tshark -Y 'resid_post.norm#12[-1] > 40' --sort 'resid_post.norm#12[-1]' --desc
   tensorshark read demo.tshark -T fields -e id -e seq_len -e next.token
   tensorshark read demo.tshark -T jsonl | jq -r .prompt
+  tensorshark read demo.tshark --selected '#7' -Y 'cos(resid_post#12[-1], $resid_post#12[-1]) > 0.9'
 
 \b
 Formats:
@@ -41,7 +44,7 @@ Formats:
 Traces are printed as they are found, unless --sort or --desc wants all of them first. Ctrl-C ends it.
 
 \b
-Exit codes: 0 ok, 1 the filter matched nothing, 2 the filter cannot be read, 3 no such capture.
+Exit codes: 0 ok, 1 the filter matched nothing, 2 the filter cannot be read, 3 no such capture or trace.
 """
 
 
@@ -62,6 +65,7 @@ Exit codes: 0 ok, 1 the filter matched nothing, 2 the filter cannot be read, 3 n
 @click.option("--desc", is_flag=True, help="Largest first.")
 @click.option("--no-why", is_flag=True, help="Without the reasons that JSON has with -Y.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N traces.")
+@with_selected
 def command(
     capture: str | None,
     also: str | None,
@@ -72,6 +76,7 @@ def command(
     desc: bool,
     no_why: bool,
     limit: int | None,
+    selected: str,
 ) -> int:
     """List the traces of CAPTURE. FIELD is any field of `tensorshark fields`, e.g. resid_post.norm#12[-1]."""
     if (capture is None) == (also is None):
@@ -82,17 +87,25 @@ def command(
 
     with Engine(capture or also or "", wait=False) as engine:
         catch_up(engine)
-        search = Search(engine, text, sort, desc, limit)
-        why = "" if no_why else text.strip()
+        trace = number_of(engine, selected)
+        search = Search(engine, text, sort, desc, limit, trace)
+        asked = Asked(list(fields), "" if no_why else text.strip(), trace)
         with output.Writer() as writer, closing(search.pages(writer.flush)) as pages:
             first = next(
                 pages
             )  # a filter or a sort key that cannot be read is told before anything is printed
-            writer.write(FORMATS[form](engine, chain([first], pages), list(fields), why))
+            writer.write(FORMATS[form](engine, chain([first], pages), asked))
         search.say()
-        for line in engine.missing(text, [*fields, sort]):
+        for line in _beside(engine, text, [*fields, sort], trace):
             output.note(line)
         return 1 if text.strip() and not search.found else 0
+
+
+def _beside(engine: Engine, text: str, expressions: Iterable[str], selected: int) -> Iterable[str]:
+    """What to say beside the answer: what no trace here has, and what could not be measured and why."""
+    found = engine.check(text, selected)
+    said = [found.reason] if found.state == "ok" and found.reason else []
+    return dict.fromkeys([*said, *engine.missing("", expressions)])
 
 
 def catch_up(engine: Engine) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tensorshark.traces.text import csv_line, json_text, safe_text, token_text
 from tensorshark.tui.cli import output
@@ -32,8 +32,19 @@ Pages = Iterable["Numbers"]
 """Numbers of the traces to print, some at a time; at least one page, which may be empty."""
 
 
-def _table(engine: Engine, pages: Pages, fields: list[str], why: str) -> Iterator[str]:
-    limit = output.width()
+class Asked(NamedTuple):
+    """What to print of each trace."""
+
+    fields: list[str]
+    """As they were typed; none: what the format prints by itself."""
+    why: str = ""
+    """The filter whose reasons JSON has; empty: none."""
+    selected: int = 0
+    """Number of the trace that `$` speaks of, 0 for none."""
+
+
+def _table(engine: Engine, pages: Pages, asked: Asked) -> Iterator[str]:
+    limit, fields = output.width(), asked.fields
     if not fields:
         digits = len(str(len(engine.index)))
         columns = [
@@ -48,9 +59,11 @@ def _table(engine: Engine, pages: Pages, fields: list[str], why: str) -> Iterato
         return output.table(columns, map(_row, _rows(engine, pages)), limit)
     pages = iter(pages)
     start = next(pages)  # the widths are those of what comes first
-    records = ([_cell(value) for value in record] for record in _records(engine, [start], fields))
+    records = (
+        [_cell(value) for value in record] for record in _records(engine, [start], fields, asked.selected)
+    )
     first = list(islice(records, PAGE))
-    rest = ([_cell(value) for value in record] for record in _records(engine, pages, fields))
+    rest = ([_cell(value) for value in record] for record in _records(engine, pages, fields, asked.selected))
     columns = [
         Column(
             safe_text(field, 200),
@@ -78,24 +91,24 @@ def _row(row: TraceRow) -> list[str]:
     ]
 
 
-def _fields(engine: Engine, pages: Pages, fields: list[str], why: str) -> Iterator[str]:
-    return ("\t".join(map(_cell, record)) for record in _records(engine, pages, fields))
+def _fields(engine: Engine, pages: Pages, asked: Asked) -> Iterator[str]:
+    return ("\t".join(map(_cell, record)) for record in _records(engine, pages, asked.fields, asked.selected))
 
 
-def _csv(engine: Engine, pages: Pages, fields: list[str], why: str) -> Iterator[str]:
-    names = fields or _every_field(engine)
+def _csv(engine: Engine, pages: Pages, asked: Asked) -> Iterator[str]:
+    names = asked.fields or _every_field(engine)
     yield csv_line(names)
-    for record in _records(engine, pages, names):
+    for record in _records(engine, pages, names, asked.selected):
         yield csv_line(_cell(value) if _is_several(value) else _finite(value) for value in record)
 
 
-def _jsonl(engine: Engine, pages: Pages, fields: list[str], why: str) -> Iterator[str]:
-    names = fields or _every_field(engine)
+def _jsonl(engine: Engine, pages: Pages, asked: Asked) -> Iterator[str]:
+    names = asked.fields or _every_field(engine)
     for page in _paged(pages):
-        reasons = engine.why(why, page) if why else []
-        for place, record in enumerate(_records(engine, [page], names)):
+        reasons = engine.why(asked.why, page, asked.selected) if asked.why else []
+        for place, record in enumerate(_records(engine, [page], names, asked.selected)):
             data = dict(zip(names, map(_finite, record), strict=True))
-            if why:
+            if asked.why:
                 data["why"] = list(map(_reason, reasons[place]))
             yield json_text(data)
 
@@ -110,10 +123,10 @@ def _reason(why: Why) -> dict[str, Any]:
     return data
 
 
-def _json(engine: Engine, pages: Pages, fields: list[str], why: str) -> Iterator[str]:
+def _json(engine: Engine, pages: Pages, asked: Asked) -> Iterator[str]:
     before = "["
     try:
-        for line in _jsonl(engine, pages, fields, why):
+        for line in _jsonl(engine, pages, asked):
             yield before + line
             before = ","
     except KeyboardInterrupt:  # what was found until then is an array all the same
@@ -122,7 +135,7 @@ def _json(engine: Engine, pages: Pages, fields: list[str], why: str) -> Iterator
     yield "]" if before == "," else "[]"
 
 
-FORMATS: dict[str, Callable[[Engine, Pages, list[str], str], Iterable[str]]] = {
+FORMATS: dict[str, Callable[[Engine, Pages, Asked], Iterable[str]]] = {
     "table": _table,
     "fields": _fields,
     "csv": _csv,
@@ -151,11 +164,11 @@ def _rows(engine: Engine, pages: Pages) -> Iterator[TraceRow]:
         yield from engine.rows(page)
 
 
-def _records(engine: Engine, pages: Pages, fields: Sequence[str]) -> Iterator[Record]:
+def _records(engine: Engine, pages: Pages, fields: Sequence[str], selected: int) -> Iterator[Record]:
     """One record per trace; fetched a page at a time."""
     from tensorshark.forensics.filter import values
 
-    context = engine.context()
+    context = engine.context(selected)
     for page in _paged(pages):
         columns = (values(field, engine.index, page, context=context) for field in fields)
         yield from zip(*columns, strict=True)

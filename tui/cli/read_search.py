@@ -20,7 +20,15 @@ TICK = 0.1
 class Search:
     """The traces that `read` prints, page by page."""
 
-    def __init__(self, engine: Engine, text: str, sort: str, descending: bool, limit: int | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        text: str,
+        sort: str,
+        descending: bool,
+        limit: int | None,
+        selected: int = 0,
+    ) -> None:
         self.engine = engine
         self.text = text
         self.limit = limit
@@ -30,7 +38,7 @@ class Search:
         """Traces that were handed out."""
         self.stopped = False
         """True when it ended at the limit, so that there may be more."""
-        self._sort, self._descending = sort, descending
+        self._sort, self._descending, self._selected = sort, descending, selected
         self._over = threading.Event()
         self._told: queue.SimpleQueue[tuple[Numbers, int, int] | Exception] = queue.SimpleQueue()
 
@@ -90,8 +98,9 @@ class Search:
             self._told.put((numbers, done, total))
 
         try:
+            on_found, over = tell if stream else None, self._over.is_set
             found = self.engine.select(
-                self.text, self._sort, self._descending, self._over.is_set, tell if stream else None
+                self.text, self._sort, self._descending, over, on_found, self._selected
             )
             self._told.put((found, 1, 1))
         except Exception as error:  # raised where the lines are made

@@ -29,6 +29,7 @@ Examples:
   tensorshark similar demo.tshark 7c1e --layer -1            by id, at the last layer
   tensorshark similar demo.tshark '#7' --pos 'prompt[0]' --metric l2
   tensorshark similar demo.tshark '#7' -k 50 -Y 'label.category != "injection"'
+  tensorshark similar demo.tshark '#7' -Y 'next.token != $next.token'
   tensorshark similar demo.tshark '#7' -T json | jq '.hits[0].id'
 
 \b
@@ -81,7 +82,14 @@ def _sites(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) ->
     show_default=True,
     help="Cosine of the angle (larger is closer), or L2 distance (smaller is).",
 )
-@click.option("-Y", "--filter", "text", default="", metavar="FILTER", help="Only find traces that match.")
+@click.option(
+    "-Y",
+    "--filter",
+    "text",
+    default="",
+    metavar="FILTER",
+    help="Only find traces that match; $ speaks of TRACE.",
+)
 @click.option(
     "-T",
     "--format",
@@ -117,7 +125,7 @@ def command(
         catch_up(engine)
         number = engine.number(trace)
         cell = engine.cell(number, site, layer, position)
-        among = engine.select(text) if text.strip() else None
+        among = engine.select(text, selected=number) if text.strip() else None
         vectors = engine.index.vectors(cell)
         if rebuild:
             vectors.forget()

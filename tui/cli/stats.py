@@ -13,9 +13,11 @@ from tensorshark.traces.errors import UsageError
 from tensorshark.traces.text import csv_line, safe_text
 from tensorshark.tui.cli import output
 from tensorshark.tui.cli.read import catch_up
+from tensorshark.tui.cli.selected import number_of, with_selected
 
 if TYPE_CHECKING:
     from tensorshark.forensics.effects import Contrast, Interval
+    from tensorshark.forensics.engine import Engine
     from tensorshark.forensics.groups import Key, Summary
     from tensorshark.forensics.stats import Stats
 
@@ -54,7 +56,7 @@ Formats:
 
 \b
 Exit codes: 0 ok, 1 the filter matched nothing, 2 an expression cannot be read or there are too many
-groups, 3 no such capture.
+groups, 3 no such capture or trace.
 """
 
 
@@ -93,6 +95,7 @@ def _quantiles(_ctx: click.Context, _parameter: click.Parameter, given: str) -> 
     default="table",
     help="How to print; see Formats.",
 )
+@with_selected
 def command(
     capture: str,
     by: tuple[str, ...],
@@ -103,6 +106,7 @@ def command(
     bins: int | None,
     prompts: bool | None,
     form: str,
+    selected: str,
 ) -> int:
     """Compare groups of the traces of CAPTURE.
 
@@ -111,7 +115,7 @@ def command(
     if not by and not expressions:
         raise UsageError("name what to measure or what to group by, e.g. --by label.category -e seq_len")
     from tensorshark.forensics.engine import Engine
-    from tensorshark.forensics.stats import Asked
+    from tensorshark.forensics.stats import Asked, stats
 
     asked = Asked(
         by=by,
@@ -124,14 +128,28 @@ def command(
     )
     with Engine(capture, wait=False) as engine:
         catch_up(engine)
-        found = engine.stats(asked)
+        trace = number_of(engine, selected)
+        found = stats(engine.index, asked, context=engine.context(trace))
+        beside = dict.fromkeys(_missing(engine, [text, *by], trace))
     if not found.traces:
         output.note("no trace matches" if text.strip() else "the capture has no traces")
+        for line in beside:
+            output.note(line)
         return 1
     output.write(FORMATS[form](found, text, bool(pairs)))
     if found.left_out:
         output.note(found.left_out)
+    for line in beside:
+        output.note(line)
     return 0
+
+
+def _missing(engine: Engine, texts: Sequence[str], selected: int) -> Iterator[str]:
+    """What the filter and the groups ask for that no trace here has. A field alone is asked whether it is."""
+    for text in texts:
+        found = engine.check(text, selected)
+        if found.state == "ok" and found.reason:
+            yield found.reason
 
 
 def _table(found: Stats, _text: str, _pairs: bool) -> Iterator[str]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +67,8 @@ def macros() -> dict[str, Saved]:
 
 
 def _macros(file: Path, data: bytes) -> dict[str, Saved]:
+    import tomllib  # 2 ms, and most users keep no such file
+
     try:
         said = tomllib.loads(data.decode())
     except UnicodeDecodeError:

@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tensorshark.forensics.jobs import LensJob, RunJob
-from tensorshark.forensics.worker import OnMessage, Ticket, Worker
 from tensorshark.traces.case import place
 from tensorshark.traces.index import Index, TraceRow
 from tensorshark.traces.store import Capture, Trace
@@ -32,9 +30,11 @@ if TYPE_CHECKING:
     from tensorshark.forensics.filter.answers.plan import Plan
     from tensorshark.forensics.filter.answers.why import ClauseCount, Why
     from tensorshark.forensics.filter.fields import FieldInfo
+    from tensorshark.forensics.jobs import LensJob, RunJob
     from tensorshark.forensics.similar import Hits, Metric
     from tensorshark.forensics.slices import Slice
     from tensorshark.forensics.stats import Asked, Stats
+    from tensorshark.forensics.worker import OnMessage, Ticket, Worker
     from tensorshark.traces.case import Case
     from tensorshark.traces.index.cell import Cell
 
@@ -54,8 +54,8 @@ class Engine:
         self.index = Index.open(self.capture, refresh=wait)
         self._case: Case | None = None
         self._lock = threading.Lock()
-        self._lens = Worker()  # apart, so that a long analyzer, or a bad one, does not stop the lens
-        self._analyzers = Worker()
+        self._workers: dict[str, Worker] = {}
+        self._closed = False
         self._labels: tuple[int, dict[str, dict[str, int]]] = (-1, {})
 
     def check(self, text: str, selected: int = 0) -> Check:
@@ -273,15 +273,15 @@ class Engine:
 
         A newer job takes the place of one that has not begun. `on_message` is called on another thread.
         """
-        return self._lens.submit(job, on_message)
+        return self._worker("lens").submit(job, on_message)
 
     def run(self, job: RunJob, on_message: OnMessage) -> Ticket:
         """Run an analyzer: Progress, results, then Done. `on_message` is called on another thread."""
-        return self._analyzers.submit(job, on_message)
+        return self._worker("analyzers").submit(job, on_message)
 
     def warm(self) -> None:
         """Start the lens worker now, so that the first grid does not wait for it."""
-        self._lens.warm()
+        self._worker("lens").warm()
 
     def follow(self) -> bool:
         """True when `refresh` has something to do: costs a stat per writer, for polling."""
@@ -293,11 +293,23 @@ class Engine:
 
     def close(self) -> None:
         """Stop the workers and close the index; idempotent."""
-        self._lens.close()
-        self._analyzers.close()
+        with self._lock:
+            self._closed, workers = True, list(self._workers.values())
+        for worker in workers:
+            worker.close()
         if self._case is not None:
             self._case.close()
         self.index.close()
+
+    def _worker(self, name: str) -> Worker:
+        """One for the lens and one for analyzers: a long analyzer, or a bad one, does not stop the lens."""
+        from tensorshark.forensics.worker import Worker  # most commands never start one
+
+        with self._lock:
+            worker = self._workers.setdefault(name, Worker())
+            if self._closed:
+                worker.close()
+            return worker
 
     def __enter__(self) -> Engine:
         return self

@@ -6,10 +6,8 @@ did. How such files are read and written is in `chain`.
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
-import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -174,6 +172,8 @@ class JournalWriter:
         self._file.close()
 
     def _open(self) -> None:
+        import socket  # here, because readers import this file too
+
         header = Header(
             writer=self.writer,
             capture=self._capture,
@@ -198,6 +198,8 @@ class JournalWriter:
 
 def user() -> str:
     """Who runs this: a name, or a number where the system has none."""
+    import getpass
+
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # no name for this uid, as in many containers

@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -127,4 +126,6 @@ def _remove(root: Path, name: str, lock: int, settled: bool = True) -> None:
 
 
 def _host() -> str:
+    import socket  # only who writes asks, and readers import this file too
+
     return re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower())[:32].strip("-") or "host"

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_an_unsettled_writer_looks_killed_to_the_next(tmp_path: Path) -> None:
 
 def test_another_hosts_writer_is_not_ours_to_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(staging.socket, "gethostname", lambda: "Other Host.example")
+        patch.setattr(socket, "gethostname", lambda: "Other Host.example")
         name = _killed(tmp_path)
     assert name.startswith("other-host-example-")
     with Staging(tmp_path) as mine:

@@ -16,7 +16,6 @@ from tensorshark.forensics.filter.values.operands import Tier, Value
 from tensorshark.forensics.filter.values.relations import Order
 from tensorshark.forensics.filter.values.stored import Label
 from tensorshark.forensics.filter.values.tensors import Site
-from tensorshark.forensics.filter.values.vectors import nearly_all, tensor_bytes
 from tensorshark.traces.errors import TensorsharkError
 
 if TYPE_CHECKING:
@@ -79,6 +78,8 @@ def estimate(predicate: Predicate, index: Index) -> Cost:
     values = [value for leaf in opening for value in with_inner(leaf.values)]
     each = MANIFEST_BYTES + (stats_bytes(index) if any(isinstance(value, Signal) for value in values) else 0)
     for site in {value for value in values if isinstance(value, Site) and value not in _only_there(opening)}:
+        from tensorshark.forensics.filter.values.vectors import tensor_bytes  # only tensors ask
+
         each += tensor_bytes(index, site.field.key, site.pick(LAYER))
     return Cost(False, traces, traces * each, rows, measures)
 
@@ -104,8 +105,14 @@ def _opens(leaf: Leaf, index: Index) -> bool:
     if leaf.tier is not Tier.TRACE or _only_there([leaf]):
         return leaf.tier is Tier.TRACE
     dear = [value for value in with_inner(leaf.values) if value.tier is Tier.TRACE and not value.parts]
-    kept = [isinstance(value, Site) and nearly_all(index, value.field.key, value.picks) for value in dear]
-    return not dear or not all(kept)
+    return not dear or not all(isinstance(value, Site) and _kept(value, index) for value in dear)
+
+
+def _kept(site: Site, index: Index) -> bool:
+    """True when the vectors of nearly all traces are kept beside the index."""
+    from tensorshark.forensics.filter.values.vectors import nearly_all
+
+    return nearly_all(index, site.field.key, site.picks)
 
 
 def _only_there(leaves: Sequence[Leaf]) -> list[Value]:

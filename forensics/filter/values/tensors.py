@@ -11,11 +11,11 @@ from tensorshark.forensics.filter.values.arrays import Array
 from tensorshark.forensics.filter.values.batch import Batch, IndexBatch, TraceBatch
 from tensorshark.forensics.filter.values.operands import Numbers, Selected, Tier
 from tensorshark.forensics.filter.values.relations import Bools
-from tensorshark.forensics.filter.values.vectors import Held, held
 from tensorshark.traces.sites import SITES
 
 if TYPE_CHECKING:
     from tensorshark.forensics.filter.values.reader import Reader
+    from tensorshark.forensics.filter.values.vectors import Held
 
 
 class Site(Selected, frozen=True):
@@ -35,21 +35,27 @@ class Site(Selected, frozen=True):
         return np.broadcast_to(there, (len(layers), len(heads), len(positions), 1))
 
     def now(self, reader: Reader, numbers: Numbers) -> Tier:
-        kept = held(reader, self.field.key, self.picks)
+        kept = self._held(reader)
         return Tier.ROWS if kept is not None and kept.ready(numbers) else Tier.TRACE
 
     def make(self, batch: Batch) -> Array:
         """(layer, 1, pos, trace, d_model), NaN where a layer is not there."""
         if isinstance(batch, IndexBatch):
-            kept = held(batch.reader, self.field.key, self.picks)
+            kept = self._held(batch.reader)
             assert kept is not None, "now() says so"
             return kept.take(batch.numbers)[None, None, None]
         made = self._read(batch)
         if isinstance(batch, TraceBatch) and batch.row is not None and batch.trace is not None:
-            kept = held(batch.row.reader, self.field.key, self.picks)
+            kept = self._held(batch.row.reader)
             if kept is not None:
                 self._keep(kept, batch, made)
         return made
+
+    def _held(self, reader: Reader) -> Held | None:
+        """The vectors of these cells that are kept beside the index."""
+        from tensorshark.forensics.filter.values.vectors import held  # all filters import this file
+
+        return held(reader, self.field.key, self.picks)
 
     def _keep(self, kept: Held, batch: TraceBatch, made: Array) -> None:
         """Let the next question find what was read of a trace, unless that could not be read."""

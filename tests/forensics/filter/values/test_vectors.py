@@ -1,6 +1,5 @@
 """Tensors kept beside the index are those of the traces, whoever asked first."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.answers.kept import forget
 from tensorshark.forensics.filter.fields import LAYER, POS, find
 from tensorshark.forensics.filter.syntax.tree import At, Named, Parts, Slice, Through
+from tensorshark.forensics.filter.values import vectors
 from tensorshark.forensics.filter.values.operands import Numbers, Tier, batches
 from tensorshark.forensics.filter.values.reader import Cancelled, Reader
 from tensorshark.forensics.filter.values.selection import Pick
@@ -194,7 +194,7 @@ def test_functions_of_tensors_are_the_same_to_the_bit(
 ) -> None:
     context, all_ = Context(selected=9), np.arange(1, 41)
     with monkeypatch.context() as without:
-        without.setattr(sys.modules[Site.__module__], "held", lambda *_: None)
+        without.setattr(vectors, "held", lambda *_: None)
         truth = values(text, index, all_, context=context)
     assert any(truth) and truth[6] is None
     assert values(text, index, all_, context=context) == truth, "and kept"

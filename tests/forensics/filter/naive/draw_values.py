@@ -18,7 +18,15 @@ from tests.forensics.filter.naive.fields import (
     everything,
 )
 from tests.forensics.filter.naive.functions import Arithmetic, Each, Measured, Negative, Rank, Reduced, Zscore
-from tests.forensics.filter.naive.language import ARITHMETIC, MORE_FUNCTIONS, REFERENCES, SCORES, TENSORS
+from tests.forensics.filter.naive.language import (
+    ARITHMETIC,
+    CASE,
+    MORE_FUNCTIONS,
+    REFERENCES,
+    SCORES,
+    TENSORS,
+)
+from tests.forensics.filter.naive.said import MARKS, NOBODY
 
 SITES = ("resid_pre", "attn_out", "mlp_out", "resid_post")
 RESIDUALS = tuple(f"{site}.{stat}" for site in SITES for stat in ("norm", "absmax"))
@@ -38,7 +46,7 @@ class Values(Selections):
 
     def value(self) -> Node:
         """What a column can show."""
-        others = (One("bos", "truth"), One("time", "time"), Many("expert.severity"))
+        others = (self.truth(), One("time", "time"), Many("expert.severity"))
         made = self.choice((self.number, self.number, self.text, lambda _: self.choice(others)))({})
         flat = str(made).startswith("abs(") and ARITHMETIC not in self.language
         return self.value() if flat and made.axes else made
@@ -73,7 +81,7 @@ class Values(Selections):
                 lambda: Reduced(self.choice(("max", "min", "median", "std", "sum")), self.signal(bound)),
                 lambda: Reduced("mean", self.signal(bound)),
                 lambda: Reduced("count", self.choice((self.signal(bound), self.token_ids(bound), *LABELS))),
-                lambda: Reduced("count", Many("expert.code")),
+                lambda: Reduced("count", self.several()),
             )
         )
         return made()
@@ -152,7 +160,16 @@ class Values(Selections):
     def simple_text(self) -> Node:
         """Text without an axis."""
         names = ("id", "model", "prompt", "text", "dtype", "next.token")
-        return self.choice((*(One(name, "text") for name in names), *LABELS, Many("expert.code")))
+        return self.choice((*(One(name, "text") for name in names), *LABELS, self.several()))
+
+    def several(self) -> Many:
+        """Texts of which a trace may have several."""
+        return Many(self.choice(("tag", "note")) if self.can(CASE, 0.6) else "expert.code")
+
+    def truth(self) -> One:
+        """What is true or false of a trace."""
+        names = ("mark", *(f"mark.{mark}" for mark in (*MARKS, NOBODY)))
+        return One(self.choice(names) if self.can(CASE, 0.6) else "bos", "truth")
 
     def tokens(self, bound: Mapping[int, str]) -> Node:
         return self.choice((self.words, self.token_ids))(bound)

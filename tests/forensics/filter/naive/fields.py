@@ -98,7 +98,10 @@ class One(Node):
         return self.kind
 
     def cells(self, scene: Scene) -> Cells:
-        value = scene.facts.one.get(self.name)
+        facts = scene.facts
+        if self.name.partition(".")[0] == "mark":
+            return one(self.name[5:] in facts.marks if "." in self.name else bool(facts.marks))
+        value = facts.one.get(self.name)
         return one(math.nan if value is None and self.kind in ("number", "truth") else value)
 
 

@@ -54,7 +54,9 @@ class Generator(Values):
         self.known = known
         self.floats = sorted(_some_cells(known)) or [1.0]
         self.times = sorted({facts.one["time"] for facts in known})
-        labels = {text for facts in known for text in (*facts.labels.values(), *facts.tokens[:3])}
+        labels = {
+            text for facts in known for text in (*facts.labels.values(), *facts.tokens[:3], *facts.tags)
+        }
         ids = {facts.one[name] for facts in known for name in ("id", "model") if name in facts.one}
         self.texts = [*sorted(labels | ids), *PARTS]
 
@@ -235,12 +237,12 @@ class Generator(Values):
                 f"{operator} {name}", operator == "!=", lambda v: COMPARE[operator](severity(v), level)
             )
             return Asked(Many("expert.severity"), relation, quantifier)
-        bos = One("bos", "truth")
+        truth = self.truth()
         operator, wanted = self.choice(("==", "!=")), self.chance(0.5)
         relation = Relation(
             f"{operator} {'true' if wanted else 'false'}", operator == "!=", _against(operator, wanted)
         )
-        return self.choice((Truth(bos), Has(bos, False), Asked(bos, relation)))
+        return self.choice((Truth(truth), Has(truth, False), Asked(truth, relation)))
 
     def has(self, bound: Mapping[int, str]) -> Question:
         """Whether there is any value."""

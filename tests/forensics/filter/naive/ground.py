@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from tensorshark.forensics.filter.answers.context import Context
+from tensorshark.traces.case import Case
 from tensorshark.traces.index import Index
 from tests.forensics.filter.naive.facts import Facts, World
 
@@ -22,6 +23,8 @@ class Ground:
     known: list[Facts]
     selected: Facts
     """The trace that `$field` speaks of."""
+    case: Case | None = None
+    """What was said about its traces."""
 
     @property
     def world(self) -> World:
@@ -31,4 +34,4 @@ class Ground:
     @property
     def context(self) -> Context:
         """For the engine."""
-        return Context(selected=self.selected.number)
+        return Context(selected=self.selected.number, case=self.case)

@@ -10,6 +10,9 @@ REFERENCES = "$field"
 TENSORS = "norm, cos and dist"
 MORE_FUNCTIONS = "argmax, argmin, quantile and entropy"
 TOKENS = "token literals"
+CASE = "marks, tags and notes"
 
-LANGUAGE = frozenset((PAIRS, ARITHMETIC, SCORES, CORRELATED, TOKENS, MORE_FUNCTIONS, TENSORS, REFERENCES))
+LANGUAGE = frozenset(
+    (PAIRS, ARITHMETIC, SCORES, CORRELATED, TOKENS, MORE_FUNCTIONS, TENSORS, REFERENCES, CASE)
+)
 """What the engine answers."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
+import threading
 import time
 import zlib
 from array import array
@@ -31,6 +32,8 @@ _WAL_HEAD = struct.Struct(">8I")  # magic, version, page size, checkpoint, salt 
 _WAL_FRAME = struct.Struct(">4I8x")  # page number from 1, pages after commit, salt 1, salt 2
 _STRIDE = 1 << 20
 """Bytes read at once while verifying."""
+_SHARED = 64 << 20
+"""Bytes from which on two threads verify: CRC-32 and reading let go of Python's lock."""
 _PATIENCE = 40
 """Times to ask again, 5 ms apart, while a reader holds on to pages as they were."""
 
@@ -91,10 +94,14 @@ class Seal:
         if sums is None:
             raise DamagedError("no page checksums")
         with ReadFile(self.database) as file:
-            while self._next < file.size:
-                self._check(file, sums)
-                if deadline is not None and self._next < file.size and time.monotonic() >= deadline:
-                    return False
+            check = _Check(file, sums, self._next, deadline)
+            if file.size - self._next < _SHARED:
+                check.run()
+            else:
+                check.shared()
+            self._next = check.next  # only now: after an error the same stretch is looked at again
+            if self._next < file.size:
+                return False
         if self._next < len(sums) * PAGE:
             raise DamagedError("pages are missing")
         return True
@@ -118,17 +125,6 @@ class Seal:
         except TensorsharkError:
             return True
         return False
-
-    def _check(self, file: ReadFile, sums: array[int]) -> None:
-        size = min(_STRIDE, file.size - self._next)
-        if size % PAGE:
-            raise DamagedError("half a page")
-        data, first = memoryview(file.read(size, self._next)), self._next // PAGE
-        for page in range(size // PAGE):
-            crc = zlib.crc32(data[page * PAGE : (page + 1) * PAGE])
-            if first + page >= len(sums) or crc != sums[first + page]:
-                raise DamagedError(f"page {first + page}")
-        self._next += size
 
     def _pages_in_log(self) -> set[int]:
         """Numbers, from 0, of the pages with a frame in the write-ahead log; a superset of the committed."""
@@ -187,3 +183,54 @@ def _checkpoint(connection: sqlite3.Connection) -> bool:
             return True
         time.sleep(0.005)
     return False
+
+
+class _Check:
+    """Pages compared with their checksums, stretch by stretch, by one thread or two."""
+
+    def __init__(self, file: ReadFile, sums: array[int], start: int, deadline: float | None) -> None:
+        self.next = start
+        """First byte that no thread has taken up; all before it was right once `run` and `shared` return."""
+        self._file, self._sums, self._deadline = file, sums, deadline
+        self._lock = threading.Lock()
+
+    def shared(self) -> None:
+        """`run` on two threads. Raises what either does."""
+        raised: list[Exception] = []
+
+        def help_out() -> None:
+            try:
+                self.run()
+            except Exception as error:  # raised below, on the caller's thread
+                raised.append(error)
+
+        helper = threading.Thread(target=help_out, name="verify")
+        helper.start()
+        try:
+            self.run()
+        finally:
+            helper.join()
+        if raised:
+            raise raised[0]
+
+    def run(self) -> None:
+        """At least one stretch, until the end or the deadline. Raises DamagedError."""
+        size = self._file.size
+        buffer = memoryview(bytearray(min(_STRIDE, size)))
+        while (start := self._take()) < size:
+            data, first = buffer[: size - start], start // PAGE
+            if len(data) % PAGE:
+                raise DamagedError("half a page")
+            self._file.read_into(data, start)
+            found = array("I", [zlib.crc32(data[at : at + PAGE]) for at in range(0, len(data), PAGE)])
+            if found != self._sums[first : first + len(found)]:
+                raise DamagedError(f"one of {len(found)} pages from {first} on")
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                return
+
+    def _take(self) -> int:
+        """Where the next stretch begins, which is the caller's to check."""
+        with self._lock:
+            start = self.next
+            self.next = max(start, min(start + _STRIDE, self._file.size))
+            return start

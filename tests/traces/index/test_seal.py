@@ -140,3 +140,29 @@ def test_a_reader_that_holds_old_pages_is_no_damage(database: Database) -> None:
         seal.close(writer)
         assert not seal.damaged() and not seal.waiting()
     database.close()
+
+
+def test_two_threads_miss_no_page_and_say_so_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, seal = database.connect(), Seal(database.path)
+    _insert(connection, 6000)
+    seal.close(connection)
+    connection.close()
+    good = database.path.read_bytes()
+    assert len(good) > 5 << 20
+    monkeypatch.setattr("tensorshark.traces.index.seal._SHARED", 0)
+    assert Seal(database.path).verify()
+    sliced = Seal(database.path)
+    assert sum(1 for _ in iter(lambda: sliced.verify(deadline=0.0), True)) >= 1
+    for at in range(PAGE // 2, len(good), 40 * PAGE):
+        database.path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        damaged = Seal(database.path)
+        for _ in range(3):
+            with pytest.raises(DamagedError):
+                while not damaged.verify(deadline=0.0):
+                    pass
+    for data in (good[:-PAGE], good[:-1], good + bytes(PAGE), b""):
+        database.path.write_bytes(data)
+        with pytest.raises(DamagedError):
+            Seal(database.path).verify()

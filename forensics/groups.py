@@ -1,8 +1,8 @@
 """Groups of traces, and what the numbers in each look like.
 
 Pure arrays: a number per trace (trace,), NaN where it has none, and the group that each trace is in. A
-million traces take some tens of milliseconds: they are put in the order of their groups once, and every
-number is then looked at group by group.
+million traces take some milliseconds: it is found once where each group's traces stand, and every number is
+then looked at group by group.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from tensorshark.traces.errors import UsageError
 
 Floats = NDArray[np.float64]
-Codes = NDArray[np.int32]
+Codes = NDArray[np.signedinteger[Any]]
 Key = str | float | int | bool | None
 """What the traces of a group share; None: they have no value."""
 
 MAX_GROUPS = 1000
+_FEW = 16
+"""Groups up to which it is faster to look for each among all traces than to sort these by their groups."""
 NONE = "(none)"
 """How people are shown the group of the traces without a value."""
 
@@ -54,7 +56,7 @@ class Groups:
         """One list per group."""
         self.codes = codes
         """Group of each trace (trace,)."""
-        self.sizes = np.bincount(codes, minlength=len(self.keys))
+        self.sizes = _counts(codes, len(self.keys))
         """Traces in each group (group,)."""
 
     @classmethod
@@ -73,7 +75,7 @@ class Groups:
         for place, (codes, values) in enumerate(columns):
             width = len(values) + 1
             named: list[Key] = [*values, None]
-            own = np.where(codes < 0, np.int32(width - 1), codes) if (codes < 0).any() else codes
+            own = np.where(codes < 0, np.int64(width - 1), codes) if codes.min(initial=0) < 0 else codes
             if place:
                 own = combined.astype(np.int64) * width + own
             combined, found = _dense(own, len(keys) * width)
@@ -81,30 +83,32 @@ class Groups:
                 remedy = "group by fewer or coarser things, make numbers --bins, or filter with -Y"
                 raise UsageError(f"more than {MAX_GROUPS:,} groups; {remedy}")
             keys = [[*keys[at // width], named[at % width]] for at in found.tolist()]
-        return cls(keys, combined.astype(np.int32, copy=False))
+        return cls(keys, combined)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     @cached_property
-    def order(self) -> NDArray[np.int64]:
-        """Places of the traces (trace,), group after group, in their own order within each."""
-        return np.argsort(
-            self.codes.astype(np.uint16), kind="stable"
-        )  # 16 bits: a radix sort, 9 ms a million
-
-    @cached_property
-    def bounds(self) -> NDArray[np.int64]:
-        """Where each group begins in `order`, and where the last one ends (group + 1,)."""
-        return np.concatenate([[0], np.cumsum(self.sizes)])
+    def places(self) -> list[NDArray[np.int64]]:
+        """Of each group where its traces stand, ascending."""
+        if len(self) <= _FEW:
+            return [np.flatnonzero(self.codes == group) for group in range(len(self))]
+        order = np.argsort(self.codes.astype(np.uint16), kind="stable")  # 16 bits: a radix sort
+        return np.split(order, np.cumsum(self.sizes)[:-1])
 
     def parts(self, numbers: Floats) -> list[Floats]:
         """The numbers of each group that are there, unsorted."""
-        arranged = numbers if len(self) == 1 else numbers[self.order]
-        cut = [arranged[lo:hi] for lo, hi in zip(self.bounds[:-1], self.bounds[1:], strict=True)]
+        cut = [numbers] if len(self) == 1 else [numbers.take(places) for places in self.places]
         if not np.isnan(numbers).any():
             return cut
         return [part[~np.isnan(part)] for part in cut]
+
+
+def _counts(codes: Codes, most: int) -> NDArray[np.int64]:
+    """Traces of each code below `most` (code,)."""
+    if most <= _FEW:
+        return np.array([np.count_nonzero(codes == code) for code in range(most)], np.int64)
+    return np.bincount(codes, minlength=most)
 
 
 def _dense(codes: NDArray[Any], most: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -112,9 +116,9 @@ def _dense(codes: NDArray[Any], most: int) -> tuple[NDArray[Any], NDArray[np.int
     if most > 4 * len(codes) + 65536:
         found, dense = np.unique(codes, return_inverse=True)
         return dense, found
-    there = np.bincount(codes, minlength=1) > 0
+    there = _counts(codes, most) > 0
     found = np.flatnonzero(there)
-    return (codes if there.all() else (np.cumsum(there) - 1)[codes]), found
+    return (codes if there[: len(found)].all() else (np.cumsum(there) - 1)[codes]), found
 
 
 def distinct(numbers: Floats) -> tuple[Codes, list[Key]]:

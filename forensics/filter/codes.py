@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from tensorshark.traces.index import Index
 
 _KEPT = 16
-"""Columns remembered per index: 4 MB each at a million traces."""
+"""Columns remembered per index: mostly 1 MB each at a million traces, at most 4."""
 
 
 class Coded(NamedTuple):
     """A column with at most one value per trace."""
 
-    codes: NDArray[np.int32]
-    """Place in `values` of each trace's value (trace,); -1 where it has none."""
+    codes: NDArray[np.signedinteger[Any]]
+    """Place in `values` of each trace's value (trace,), of a small type; -1 where it has none."""
     values: list[Cell]
     """The different ones, ascending."""
 
@@ -70,5 +70,6 @@ def _read(value: Label | Stored, reader: Reader) -> Coded:
         rows = np.fromstring(listed, dtype=np.int64, sep=",")
         codes[rows[rows <= reader.count] - 1] = len(values)
         values.append(bool(cell) if value.type == "truth" else cell)
+    codes = codes.astype(np.min_scalar_type(-max(1, len(values))))
     codes.flags.writeable = False  # it is shared
     return Coded(codes, values)

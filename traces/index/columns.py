@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,9 @@ from tensorshark.traces.index.seal import DamagedError
 BLOCK = 16384
 _CAPACITIES = (256, 1024, 4096, BLOCK)
 """A block starts small, so the index of a small capture is small."""
+
+_VIEWS = 8192
+"""Views of blocks that a column remembers: some hundred bytes each."""
 
 Floats = NDArray[np.float32]
 
@@ -236,10 +240,21 @@ Recover = Callable[[], tuple[Store, Mapping[int, Shape]]]
 """Called when a block is damaged or gone: returns where the values are now."""
 
 
+class Extents(NamedTuple):
+    """Between which numbers the values of each block and layer lie; NaN where there is none."""
+
+    low: Floats
+    """(block, layer)"""
+    high: Floats
+    """(block, layer)"""
+    full: NDArray[np.bool_]
+    """(block, layer); True where each trace has a value."""
+
+
 class Column:
     """The last token's values of one field for the first `count` traces, as they were when it was asked for.
 
-    Layers are model layers; heads are averaged. NaN where there is no value.
+    Layers are model layers; heads are averaged. NaN where there is no value. Any thread may call any method.
     """
 
     def __init__(
@@ -253,6 +268,8 @@ class Column:
         self._store = store
         self._shapes = shapes
         self._recover = recover
+        self._views: dict[tuple[int, int, int], Floats] = {}
+        self._extents: dict[tuple[int, int], Extents] = {}
 
     def blocks(self, lo: int = 0, hi: int | None = None) -> Iterator[tuple[int, Floats]]:
         """(position of the first trace, values (layer, trace)) per block of layers lo..hi-1.
@@ -265,8 +282,30 @@ class Column:
 
     def block(self, block: int, lo: int = 0, hi: int | None = None) -> Floats:
         """Values (layer, trace) of one block, as `blocks` gives them."""
-        layers = range(lo, self.layer_count if hi is None else max(lo, hi))
-        return self._block(block, layers, min(BLOCK, self.count - block * BLOCK))
+        hi = self.layer_count if hi is None else max(lo, hi)
+        values = self._views.get((block, lo, hi))
+        if values is None:
+            values = self._block(block, range(lo, hi), min(BLOCK, self.count - block * BLOCK))
+            if not values.flags.owndata:
+                if len(self._views) >= _VIEWS:
+                    self._views.clear()
+                self._views[block, lo, hi] = values
+        return values
+
+    def extents(self, lo: int, hi: int, check: Callable[[], None] = lambda: None) -> Extents:
+        """Of layers lo..hi-1 of all blocks: what they rule out need not be read. Found out once.
+
+        `check` is called before each block, and may raise.
+        """
+        found = self._extents.get((lo, hi))
+        if found is None:
+            blocks = []
+            for _, values in self.blocks(lo, hi):
+                check()
+                blocks.append(_extent(values))
+            low, high, full = np.array(blocks, np.float32).reshape(-1, 3, hi - lo).swapaxes(0, 1)
+            found = self._extents[lo, hi] = Extents(low, high, full == 1)
+        return found
 
     def layers(self, lo: int = 0, hi: int | None = None) -> Floats:
         """Values (layer, trace) of layers lo..hi-1 for all traces, copied. Layers past the end are NaN."""
@@ -306,3 +345,12 @@ class Column:
         out = np.full((len(layers), count), np.nan, dtype=np.float32)
         out[: len(stored), : values.shape[1]] = values
         return out
+
+
+def _extent(values: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Smallest and largest of values (layer, trace), and whether all are there: (layer,) each."""
+    low, high = values.min(axis=1), values.max(axis=1)
+    full = ~np.isnan(low)
+    if not full.all():
+        low, high = np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
+    return low, high, full

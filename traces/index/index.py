@@ -93,7 +93,7 @@ class Index:
         self.capture = capture
         self._keeper = Keeper(capture)
         self._vectors_lock = threading.Lock()
-        self._shapes: dict[str, tuple[tuple[Generation, int], dict[int, Shape]]] = {}
+        self._columns: dict[str, tuple[Generation, Column]] = {}
         self._vectors: OrderedDict[Cell, Vectors] = OrderedDict()
 
     @classmethod
@@ -148,21 +148,26 @@ class Index:
     def column(self, field: str) -> Column:
         """Last token's values of a signal field of `traces.sites.STAT_FIELDS`; heads are averaged.
 
-        NotFoundError for any other name.
+        The same one as long as no row is added. NotFoundError for any other name.
         """
         if field not in STAT_FIELDS:
             raise NotFoundError(f"no column {field!r}; there are {', '.join(STAT_FIELDS)}")
         count = len(self)
         generation = self._keeper.generation
+        known = self._columns.get(field)
+        if known is not None and known[0] is generation and known[1].count == count:
+            return known[1]
 
         def recover() -> tuple[Store, Mapping[int, Shape]]:
             now = self._keeper.generation
-            if now is generation and self._shapes_of(now, field, len(self), fresh=True) == shapes:
+            if now is generation and _shapes(now, field) == shapes:
                 now = self._keeper.recover(generation)
-            return now.store, self._shapes_of(now, field, len(self), fresh=True)
+            return now.store, _shapes(now, field)
 
-        shapes = self._shapes_of(generation, field, count)
-        return Column(field, count, generation.store, shapes, recover)
+        shapes = _shapes(generation, field)
+        column = Column(field, count, generation.store, shapes, recover)
+        self._columns[field] = generation, column
+        return column
 
     def vectors(self, cell: Cell) -> Vectors:
         """One vector per trace, read from the traces when `Vectors.extend` is called."""
@@ -316,15 +321,10 @@ class Index:
             page = numbers[start : start + _PAGE]
             yield from self.query(f"{sql} row IN ({','.join('?' * len(page))})", page)
 
-    def _shapes_of(
-        self, generation: Generation, field: str, count: int, fresh: bool = False
-    ) -> dict[int, Shape]:
-        """Block files of a field, remembered as long as no row is added."""
-        key = (generation, count)
-        known = self._shapes.get(field)
-        if fresh or known is None or known[0] != key:
-            known = self._shapes[field] = (key, generation.store.shapes(generation.database.reader, field))
-        return known[1]
+
+def _shapes(generation: Generation, field: str) -> dict[int, Shape]:
+    """Block files of a field."""
+    return generation.store.shapes(generation.database.reader, field)
 
 
 def _listed(rows: str | None) -> NDArray[np.int64]:

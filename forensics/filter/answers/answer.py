@@ -36,6 +36,9 @@ def answer(predicate: Predicate, reader: Reader, on_found: OnFound | None = None
     leaves = in_order(predicate)
     known = {leaf: kept.everywhere(leaf) for leaf in leaves if leaf.tier is Tier.INDEX}
     dear = {leaf: kept.asked(leaf) for leaf in leaves if leaf.tier is not Tier.INDEX}
+    if not dear:
+        kept.done(predicate)
+        return predicate.bounds(known, reader.count)[0]
     surely, open_ = _remembered(predicate, known, dear, reader.count)
     if open_.any():
         scan = _Scan(predicate, reader, dear, surely, on_found)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tensorshark.traces.index import Index
 
 BYTES = 64 << 20
-"""Memory for the answers about one index: two bits per trace and comparison."""
+"""Memory for the answers about one index: at most two bits per trace and comparison."""
 _ANSWERED = 64
 """Predicates of which it is remembered that they were answered."""
 _AGAIN = 8
@@ -62,21 +62,33 @@ class _Packed(msgspec.Struct, frozen=True):
     """`Asked`, a bit each."""
 
     count: int
-    asked: NDArray[np.uint8]
+    asked: NDArray[np.uint8] | None
+    """None: of all of them."""
     true: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, asked: Asked) -> _Packed:
+        """What is known, packed."""
+        which = None if asked.asked.all() else np.packbits(asked.asked)
+        return cls(len(asked.true), which, np.packbits(asked.true))
 
     @property
     def size(self) -> int:
         """In bytes."""
-        return self.asked.nbytes + self.true.nbytes
+        return self.true.nbytes + (0 if self.asked is None else self.asked.nbytes)
+
+    def of_all(self, count: int) -> Bools | None:
+        """Of which of `count` traces it is true (trace,), where all of them were asked."""
+        if self.asked is not None or self.count < count:
+            return None
+        return np.unpackbits(self.true, count=count).view(bool)
 
     def unpacked(self, count: int) -> Asked:
         """For `count` traces; those that came since were not asked."""
-        both = np.zeros((2, count), dtype=bool)
-        for row, bits in zip(both, (self.asked, self.true), strict=True):
-            known = min(count, self.count)
-            row[:known] = np.unpackbits(bits, count=known)
-        return Asked(both[0], both[1])
+        made, known = Asked.nothing(count), min(count, self.count)
+        made.asked[:known] = True if self.asked is None else np.unpackbits(self.asked, count=known)
+        made.true[:known] = np.unpackbits(self.true, count=known)
+        return made
 
 
 class _Store:
@@ -127,28 +139,27 @@ class Kept:
 
     def asked(self, leaf: Leaf) -> Asked:
         """What is known of a comparison so far."""
-        key = _key(leaf, self.reader)
-        with self._store.lock:
-            found = None if key is None else self._store.packed.get(key)
-            if found is None:
-                return Asked.nothing(self.reader.count)
-            self._store.packed.move_to_end(key)
-        return found.unpacked(self.reader.count)
+        found = self._packed(_key(leaf, self.reader))
+        return Asked.nothing(self.reader.count) if found is None else found.unpacked(self.reader.count)
 
     def everywhere(self, leaf: Leaf) -> Bools:
         """The answer of a comparison that the index answers, for all traces (trace,)."""
-        asked = self.asked(leaf)
-        new = len(asked.asked) - int(np.count_nonzero(asked.asked))
-        if new == 0:
-            return asked.true
-        if new * _AGAIN < self.reader.count:
-            asked.ask(leaf, self.reader, np.flatnonzero(~asked.asked) + 1)
-        else:
-            short = shortcut(leaf, self.reader)
-            asked.true = leaf.everywhere(self.reader) if short is None else short
-            asked.asked[:] = True
-        self._keep({leaf: asked})
-        return asked.true
+        key = _key(leaf, self.reader)
+        found = self._packed(key)
+        if found is not None:
+            true = found.of_all(self.reader.count)
+            if true is not None:
+                return true
+            asked = found.unpacked(self.reader.count)
+            new = np.flatnonzero(~asked.asked) + 1
+            if len(new) * _AGAIN < self.reader.count:
+                asked.ask(leaf, self.reader, new)
+                self._keep({key: _Packed.of(asked)})
+                return asked.true
+        short = shortcut(leaf, self.reader)
+        true = leaf.everywhere(self.reader) if short is None else short
+        self._keep({key: _Packed(self.reader.count, None, np.packbits(true))})
+        return true
 
     def keep(self, learned: Mapping[Leaf, Asked]) -> None:
         """Keep what was learned; not of traces that could not be read, which may be restored."""
@@ -156,7 +167,8 @@ class Kept:
         for leaf, asked in learned.items():
             if asked.changed and leaf.tier is Tier.TRACE:
                 asked.asked[unread - 1] = asked.true[unread - 1] = False
-        self._keep({leaf: asked for leaf, asked in learned.items() if asked.changed})
+        changed = ((leaf, asked) for leaf, asked in learned.items() if asked.changed)
+        self._keep({_key(leaf, self.reader): _Packed.of(asked) for leaf, asked in changed})
 
     def done(self, predicate: Predicate) -> None:
         """Remember that it was answered to the end."""
@@ -166,12 +178,15 @@ class Kept:
             while len(self._store.answered) > _ANSWERED:
                 self._store.answered.popitem(last=False)
 
-    def _keep(self, learned: Mapping[Leaf, Asked]) -> None:
-        packed = {
-            key: _Packed(self.reader.count, np.packbits(asked.asked), np.packbits(asked.true))
-            for leaf, asked in learned.items()
-            if (key := _key(leaf, self.reader)) is not None
-        }
+    def _packed(self, key: Hashable | None) -> _Packed | None:
+        with self._store.lock:
+            found = None if key is None else self._store.packed.get(key)
+            if found is not None:
+                self._store.packed.move_to_end(key)
+        return found
+
+    def _keep(self, learned: Mapping[Hashable | None, _Packed]) -> None:
+        packed = {key: each for key, each in learned.items() if key is not None}
         if not packed or not _stands(self._stamp, self.reader.index):
             return
         with self._store.lock:

@@ -6,7 +6,7 @@ match and which possibly do; only what lies between is worth reading more for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from itertools import pairwise
 
@@ -29,7 +29,8 @@ from tensorshark.forensics.filter.values.tensors import Site
 from tensorshark.forensics.filter.values.tokens import Token, TokenId
 
 Bounds = tuple[Bools, Bools]
-"""Surely and possibly (trace,)."""
+"""Surely and possibly (trace,); the same array twice where all is known."""
+Join = Callable[[Bools, Bools], Bools]
 
 
 class Predicate(msgspec.Struct, frozen=True):
@@ -222,9 +223,13 @@ class _Joined(Predicate, frozen=True):
         """Where each part is true."""
         return (part.truth(batch, kept) for part in self.parts)
 
-    def _bounds(self, known: Mapping[Leaf, Bools], count: int) -> tuple[list[Bools], list[Bools]]:
+    def _bounds(self, join: Join, known: Mapping[Leaf, Bools], count: int) -> Bounds:
+        """Of parts of which more means more."""
         surely, possibly = zip(*(part.bounds(known, count) for part in self.parts), strict=True)
-        return list(surely), list(possibly)
+        sure = reduce(join, surely)
+        if all(one is other for one, other in zip(surely, possibly, strict=True)):
+            return sure, sure  # all is known; a million truths less to write
+        return sure, reduce(join, possibly)
 
 
 class Both(_Joined, frozen=True):
@@ -234,8 +239,7 @@ class Both(_Joined, frozen=True):
         return reduce(np.logical_and, self.truths(batch, kept))
 
     def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
-        surely, possibly = self._bounds(known, count)
-        return reduce(np.logical_and, surely), reduce(np.logical_and, possibly)
+        return self._bounds(np.logical_and, known, count)
 
     def words(self, negated: bool = False) -> str:
         if negated:
@@ -256,8 +260,7 @@ class Either(_Joined, frozen=True):
         return reduce(np.logical_or, self.truths(batch, kept))
 
     def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
-        surely, possibly = self._bounds(known, count)
-        return reduce(np.logical_or, surely), reduce(np.logical_or, possibly)
+        return self._bounds(np.logical_or, known, count)
 
     def words(self, negated: bool = False) -> str:
         said = [f"({part.words()})" if isinstance(part, _Joined) else part.words() for part in self.parts]
@@ -272,7 +275,7 @@ class Exclusive(_Joined, frozen=True):
         return reduce(np.logical_xor, self.truths(batch, kept))
 
     def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
-        surely, possibly = self._bounds(known, count)
+        surely, possibly = zip(*(part.bounds(known, count) for part in self.parts), strict=True)
         decided = reduce(
             np.logical_and, (sure | ~maybe for sure, maybe in zip(surely, possibly, strict=True))
         )
@@ -298,7 +301,8 @@ class Not(Predicate, frozen=True):
 
     def bounds(self, known: Mapping[Leaf, Bools], count: int) -> Bounds:
         surely, possibly = self.part.bounds(known, count)
-        return ~possibly, ~surely
+        never = ~possibly
+        return never, never if surely is possibly else ~surely
 
     def words(self, negated: bool = False) -> str:
         return self.part.words(not negated)

@@ -8,10 +8,11 @@ import numpy as np
 
 from tensorshark.forensics.filter.fields import HEAD, LAYER, POS
 from tensorshark.forensics.filter.syntax.tree import Quantifier
-from tensorshark.forensics.filter.values.arrays import Array, satisfied
+from tensorshark.forensics.filter.values.arrays import Array
 from tensorshark.forensics.filter.values.batch import Batch, IndexBatch, TraceBatch
 from tensorshark.forensics.filter.values.operands import Selected, Tier
 from tensorshark.forensics.filter.values.relations import Bools, Present, Relation
+from tensorshark.forensics.filter.values.scan import scan
 
 if TYPE_CHECKING:
     from tensorshark.forensics.filter.values.reader import Reader
@@ -30,16 +31,14 @@ class Signal(Selected, frozen=True):
         return Tier.INDEX if self.indexed else Tier.TRACE
 
     def mask(self, reader: Reader, relation: Relation, quantifier: Quantifier) -> Bools:
-        plan = self.pick(LAYER), reader.depths[0]
-        layers = reader.plan(*plan) if len(reader.depths) == 1 else ()
-        if len(layers) != 1 or type(relation) is Present:
+        layers = reader.plan(self.pick(LAYER), reader.depths[0]) if len(reader.depths) == 1 else ()
+        if not layers or type(relation) is Present:
             return super().mask(reader, relation, quantifier)
-        answer = np.zeros(reader.count, dtype=bool)  # one cell: the usual question, without detours
-        for start, values in reader.index.column(self.field.name).blocks(layers[0], layers[0] + 1):
-            reader.check()
-            part = answer[start : start + values.shape[1]]
-            part[:] = satisfied(values[0], relation)[: len(part)]
-        return answer
+        column = reader.column(self.field.name)
+        answer = scan(column, layers, relation, quantifier, reader.check)
+        if len(answer) < reader.count:  # the index was made again meanwhile, of fewer traces
+            answer = np.pad(answer, (0, reader.count - len(answer)))
+        return answer[: reader.count]
 
     def make(self, batch: Batch) -> Array:
         if isinstance(batch, IndexBatch):

@@ -209,11 +209,16 @@ class Reader:
         for depth in np.unique(here).tolist():
             yield IndexBatch(self, positions[here == depth], depth, wide)
 
-    def stored(self, field: str, where: slice | NDArray[np.int64], lo: int, hi: int) -> Array:
-        """The last token's values (layer, trace) of layers lo to hi - 1, NaN where there is none."""
+    def column(self, field: str) -> Column:
+        """The last token's values of a field, of at least the traces in the question."""
         column = self._columns.get(field)
         if column is None:
             column = self._columns[field] = self.index.column(field)
+        return column
+
+    def stored(self, field: str, where: slice | NDArray[np.int64], lo: int, hi: int) -> Array:
+        """The last token's values (layer, trace) of layers lo to hi - 1, NaN where there is none."""
+        column = self.column(field)
         if isinstance(where, slice):
             block, start = divmod(where.start, BLOCK)
             return column.block(block, lo, hi)[:, start : start + where.stop - where.start]

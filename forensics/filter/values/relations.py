@@ -92,6 +92,10 @@ class Relation(msgspec.Struct, frozen=True):
         """`one` for each number."""
         return np.ones(values.shape, dtype=bool)
 
+    def between(self, low: NDArray[Any], high: NDArray[Any]) -> tuple[Bools, Bools]:
+        """For which pairs of numbers a number from one to the other may satisfy it, and surely does."""
+        return np.ones(low.shape, dtype=bool), np.zeros(low.shape, dtype=bool)
+
     @property
     def takes_nan(self) -> bool:
         """True when `array` may say yes to a NaN."""
@@ -125,6 +129,16 @@ class Order(Relation, frozen=True):
             operator, constant = self.operator, np.float64(self.constant)
         found: Bools = compare(values, operator, constant)
         return found
+
+    def between(self, low: NDArray[Any], high: NDArray[Any]) -> tuple[Bools, Bools]:
+        if self.operator in (">", ">="):
+            return self.array(high), self.array(low)
+        if self.operator in ("<", "<="):
+            return self.array(low), self.array(high)
+        constant = np.float64(self.constant)
+        within = (low <= constant) & (high >= constant)
+        only = within & (low == high)
+        return (within, only) if self.operator == "==" else (~only, ~within)
 
     @property
     def takes_nan(self) -> bool:
@@ -252,6 +266,10 @@ class Range(Relation, frozen=True):
     def array(self, values: NDArray[Any]) -> Bools:
         return (values >= np.float64(self.low)) & (values <= np.float64(self.high))
 
+    def between(self, low: NDArray[Any], high: NDArray[Any]) -> tuple[Bools, Bools]:
+        first, last = np.float64(self.low), np.float64(self.high)
+        return (low <= last) & (high >= first), (low >= first) & (high <= last)
+
     @property
     def takes_nan(self) -> bool:
         return False
@@ -277,6 +295,11 @@ class OneOf(Relation, frozen=True):
         for member in self.members:
             found |= member.array(values)
         return ~found if self.outside else found
+
+    def between(self, low: NDArray[Any], high: NDArray[Any]) -> tuple[Bools, Bools]:
+        bounds = [member.between(low, high) for member in self.members]
+        may, must = (np.logical_or.reduce(each, axis=0) for each in zip(*bounds, strict=True))
+        return (~must, ~may) if self.outside else (may, must)
 
     @property
     def takes_nan(self) -> bool:

@@ -118,7 +118,7 @@ class _Sql(Value, frozen=True):
         codes, values = batch.reader.once(("coded", self), lambda: coded(self, batch.reader, every))
         number = self.type == "number"
         known = np.array([*values, np.nan]) if number else objects([*values, None])
-        return known[codes[batch.where]].reshape(1, 1, 1, -1)
+        return np.asarray(known[codes[batch.where]].reshape(1, 1, 1, -1))
 
     def held(self, manifest: TraceManifest) -> list[Any]:
         """Its values in a trace that is in no index."""

@@ -37,7 +37,8 @@ Formats:
   Without -e, csv and json have number, time, id, model, seq_len, every label, next.token, next.p, prompt.
   Several values of one field are joined with commas in fields and csv, and an array in JSON.
   With -Y, json and jsonl have "why": for each clause that made the trace match its text, its words and
-  the cells (layer, head, token, value) that did, at most 20 of them; --no-why leaves it out.
+  the cells (layer, head, token, value) that did, at most 20 of them; those of any(l, p: …) have the
+  "values" of the fields that use the variables. --no-why leaves it out.
   Numbers that are not finite are "inf" and "-inf"; times are UTC.
 
 \b

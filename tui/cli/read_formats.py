@@ -119,7 +119,10 @@ def _reason(why: Why) -> dict[str, Any]:
 
     data: dict[str, Any] = to_builtins(why)
     for cell in data["cells"]:
+        values = {name: _finite(value) for name, value in cell.pop("values", {}).items()}
         cell.update({name: _finite(value) for name, value in cell.items()})
+        if values:
+            cell["values"] = values
     return data
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -28,10 +29,12 @@ from tensorshark.forensics.filter.values.batch import Batch, IndexBatch, TraceBa
 from tensorshark.forensics.filter.values.operands import Cell as Content
 from tensorshark.forensics.filter.values.operands import Numbers, Selected, Tier, Value, batches
 from tensorshark.forensics.filter.values.reader import Reader
+from tensorshark.forensics.filter.values.reference import Reference
 from tensorshark.forensics.filter.values.relations import Bools, Present, compare
+from tensorshark.forensics.filter.values.typed import typed
 
 MOST = 20
-"""Cells that are listed of a clause; `count` says how many there are."""
+"""Cells that are listed of a clause, and values of one of them; `count` says how many cells there are."""
 
 LONGEST = 200
 """Characters of a text that is listed as a cell."""
@@ -52,6 +55,9 @@ class Cell(msgspec.Struct, frozen=True, omit_defaults=True):
     """Position in the trace, from 0."""
     other: Content | None = None
     """What it was compared with, where that is a value of the trace too."""
+    values: dict[str, Content | list[Content | None] | None] = {}
+    """Of `any(l, p: …)`: each field that uses the variables, as it is typed, and its value there, None where
+    it is absent; a list where it has several, such as one per head, at most 20."""
 
 
 class Why(msgspec.Struct, frozen=True):
@@ -200,7 +206,9 @@ def _cell(
 ) -> Cell:
     if isinstance(leaf, Correlated):  # a variable runs over all that there is of its axis
         over = {axis: int(place[n]) for axis, n in AXIS.items() if axis in leaf.axes}
-        return Cell(None, over.get(LAYER), over.get(HEAD), over.get(POS))
+        fields = dict.fromkeys(field for value in leaf.values for field in _using(value))
+        there = {typed(field): _there(field, batch, place, at) for field in fields}
+        return Cell(None, over.get(LAYER), over.get(HEAD), over.get(POS), None, there)
     left, right = leaf.values[0], leaf.values[-1]
     named = {axis: _coordinate(leaf.values, batch, at, axis, int(place[n])) for axis, n in AXIS.items()}
     return Cell(
@@ -220,6 +228,34 @@ def _content(value: Value, cells: Array, place: Array, at: int) -> Content:
     if isinstance(plain, str) and len(plain) > LONGEST:
         return f"{plain[:LONGEST]}…"
     return int(plain) if value.whole and isinstance(plain, float) else plain
+
+
+def _there(field: Value, batch: Batch, place: Array, at: int) -> Content | list[Content | None] | None:
+    """What a field that uses variables is in one of their cells."""
+    cells = field.cells(batch)
+    chosen = tuple(
+        slice(int(place[n]), int(place[n]) + 1) if axis in field.bound else slice(None)
+        for axis, n in AXIS.items()
+    )
+    found = cells[(*chosen, min(at, cells.shape[-1] - 1))]
+    there = present(found)
+    listed = [
+        _content(field, found[..., None], np.array(each), 0) if there[each] else None
+        for each in islice(np.ndindex(found.shape), MOST)
+    ]
+    if set(field.axes) - set(field.bound):
+        return listed
+    return listed[0] if listed else None
+
+
+def _using(value: Value) -> Iterator[Selected | Reference]:
+    """The fields in it that use variables and have values to show."""
+    if isinstance(value, Selected | Reference):
+        if value.bound and value.type != "tensor":
+            yield value
+        return
+    for part in value.parts:
+        yield from _using(part)
 
 
 def _coordinate(values: Sequence[Value], batch: Batch, at: int, axis: str, place: int) -> int | None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tensorshark.forensics.filter import parse
+from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.answers.why import MOST, Why
 from tensorshark.traces.index import Index
 
@@ -117,6 +118,37 @@ def test_cells_of_variables_are_told(index: Index) -> None:
     assert not failed.true
     low = np.flatnonzero(stats["norm.resid_post"][:, -1] <= 15).tolist()
     assert [cell.layer for cell in failed.cells] == low != []
+
+
+def test_cells_of_variables_have_the_values_of_the_fields_that_use_them(index: Index) -> None:
+    text = "any(l, p: resid_post.norm#l[p] / 2 > 2 and attn.entropy#l[p] > 0.1 and resid_post.norm#1[-1] > 0)"
+    (found,) = why(index, text, 3)
+    stats = index.trace(3).stats
+    for cell in found.cells:
+        assert cell.layer is not None and cell.token is not None
+        assert cell.values == {
+            "resid_post.norm#l[p]": stats["norm.resid_post"][cell.layer, cell.token],
+            "attn.entropy#l[p]": stats["attn.entropy"][cell.layer, :, cell.token].tolist(),
+        }
+
+
+def test_absent_fields_and_many_values_of_variables(index: Index) -> None:
+    (found,) = why(index, "any(l: resid_post.norm#l[-1] > 1 or lens.top#l[99] == token[0])", 2)
+    norms = index.trace(2).stats["norm.resid_post"]
+    assert found.cells[0].values["resid_post.norm#l[-1]"] == norms[found.cells[0].layer, -1]
+    assert found.cells[0].values["lens.top#l[99]"] is None
+    (found,) = why(index, "any(l: resid_post.norm#l > 1)", 2)
+    assert found.cells[0].values == {"resid_post.norm#l": norms[found.cells[0].layer, :MOST].tolist()}
+
+
+def test_a_field_of_the_selected_trace_has_its_own_values(index: Index) -> None:
+    asked, context = parse("any(l: resid_post.norm#l[-1] >= $resid_post.norm#l[-1])"), Context(selected=1)
+    (number,) = [each for each in asked.select(index, context=context).tolist() if each != 1][:1]
+    ((found,),) = asked.why(index, [number], context)
+    ours, theirs = (index.trace(each).stats["norm.resid_post"][:, -1] for each in (number, 1))
+    for cell in found.cells:
+        expected = {"resid_post.norm#l[-1]": ours[cell.layer], "$resid_post.norm#l[-1]": theirs[cell.layer]}
+        assert cell.values == expected
 
 
 def test_many_traces_in_any_order(odd_index: Index) -> None:

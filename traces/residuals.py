@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorshark.traces.manifest import DerivedTensor
 from tensorshark.traces.sites import SITES, order, parse
-from tensorshark.traces.tensors import INFINITY, Array, bits, magnitudes, type_name
+from tensorshark.traces.tensors import Array, bits, infinity, magnitudes, type_name
 
 
 @lru_cache(4096)
@@ -81,5 +81,5 @@ def _is_sum(array: Array, parts: Sequence[Array | None]) -> bool:
     if total.dtype != array.dtype or not np.array_equal(bits(total), bits(array)):
         return False
     # Which NaN a sum of NaNs is differs between processors; such a tensor is stored.
-    infinity = INFINITY.get(total.dtype)
-    return len(parts) == 1 or infinity is None or int(magnitudes(total).max(initial=0)) <= infinity
+    limit = infinity(total.dtype)
+    return len(parts) == 1 or limit is None or int(magnitudes(total).max(initial=0)) <= limit

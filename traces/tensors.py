@@ -13,10 +13,10 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,26 +27,7 @@ from tensorshark.traces.text import safe_text
 
 Array = NDArray[Any]
 
-DTYPES: dict[str, np.dtype[Any]] = {
-    "F32": np.dtype(np.float32),
-    "F16": np.dtype(np.float16),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
-    "F64": np.dtype(np.float64),
-    "I32": np.dtype(np.int32),
-    "I64": np.dtype(np.int64),
-    "U8": np.dtype(np.uint8),
-}
-"""safetensors code -> numpy type; any other code is refused."""
-_CODES = {dtype: code for code, dtype in DTYPES.items()}
-_TYPE_NAMES = {code: dtype.name for code, dtype in DTYPES.items()}
-"""`dtype.name` is put together anew by numpy each time, in 2 µs."""
-INFINITY = {
-    DTYPES["F32"]: 0x7F80_0000,
-    DTYPES["F16"]: 0x7C00,
-    DTYPES["BF16"]: 0x7F80,
-    DTYPES["F64"]: 0x7FF0 << 48,
-}
-"""Bits of infinity: without their sign, those of finite numbers are below and those of NaNs above."""
+_INFINITY = {"F32": 0x7F80_0000, "F16": 0x7C00, "BF16": 0x7F80, "F64": 0x7FF0 << 48}
 
 MAX_HEADER = 8 << 20
 MAX_TENSORS = 65_536
@@ -56,6 +37,33 @@ MAX_NBYTES = 8 << 30
 """Of one tensor: it is read into memory."""
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}(\.[A-Za-z0-9_]{1,64}){0,7}")
+
+
+@cache
+def _dtypes() -> dict[str, np.dtype[Any]]:
+    """safetensors code -> numpy type; any other code is refused."""
+    import ml_dtypes  # 10 ms, and a list of traces reads no tensor
+
+    return {
+        "F32": np.dtype(np.float32),
+        "F16": np.dtype(np.float16),
+        "BF16": np.dtype(ml_dtypes.bfloat16),
+        "F64": np.dtype(np.float64),
+        "I32": np.dtype(np.int32),
+        "I64": np.dtype(np.int64),
+        "U8": np.dtype(np.uint8),
+    }
+
+
+@cache
+def _codes() -> dict[np.dtype[Any], str]:
+    return {dtype: code for code, dtype in _dtypes().items()}
+
+
+@cache
+def _type_names() -> dict[str, str]:
+    """By code: `dtype.name` is put together anew by numpy each time, in 2 µs."""
+    return {code: dtype.name for code, dtype in _dtypes().items()}
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ def write(path: Path, tensors: Mapping[str, Array], *, each: bool = False, sync:
     parts: list[memoryview] = []
     stored: list[StoredTensor] = []
     for name in ordered:
-        array = np.ascontiguousarray(tensors[name], dtype=DTYPES[codes[name]])
+        array = np.ascontiguousarray(tensors[name], dtype=_dtypes()[codes[name]])
         parts.append(as_bytes(array))
         if each:
             stored.append(_describe(name, codes[name], tensors[name].shape, array))
@@ -205,7 +213,15 @@ def as_bytes(array: Array) -> memoryview:
 
 def type_name(name: str, dtype: np.dtype[Any]) -> str:
     """How a manifest calls the type of tensor `name`. UsageError for one that cannot be stored."""
-    return _TYPE_NAMES[_code(name, dtype)]
+    return _type_names()[_code(name, dtype)]
+
+
+def infinity(dtype: np.dtype[Any]) -> int | None:
+    """Its bits: without their sign, those of finite numbers are below and those of NaNs above.
+
+    None for a type that has none.
+    """
+    return _INFINITY.get(_codes().get(dtype, ""))
 
 
 def bits(array: Array) -> Array:
@@ -223,7 +239,7 @@ def _head(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> tuple[bytes, in
     header: dict[str, Any] = {}
     end = 0
     for name, (code, shape) in tensors.items():
-        start, end = end, end + math.prod(shape) * DTYPES[code].itemsize
+        start, end = end, end + math.prod(shape) * _dtypes()[code].itemsize
         header[name] = {"dtype": code, "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -236,10 +252,10 @@ def _code(name: str, dtype: np.dtype[Any]) -> str:
         raise UsageError(
             f"{safe_text(name, 80)!r} cannot be a tensor's name; use letters, digits, '_' and '.'"
         )
-    code = _CODES.get(dtype) or _CODES.get(dtype.newbyteorder("<"))
+    code = _codes().get(dtype) or _codes().get(dtype.newbyteorder("<"))
     if code is None:
         raise UsageError(
-            f"{name}: type {dtype} cannot be stored; use one of {', '.join(_TYPE_NAMES.values())}"
+            f"{name}: type {dtype} cannot be stored; use one of {', '.join(_type_names().values())}"
         )
     return code
 
@@ -247,19 +263,19 @@ def _code(name: str, dtype: np.dtype[Any]) -> str:
 def _describe(name: str, code: str, shape: tuple[int, ...], array: Array) -> StoredTensor:
     """In whole numbers: the same on every machine, and for 16 bits ten times as fast."""
     nan = inf = 0
-    infinity = INFINITY.get(array.dtype)
-    if infinity is None:
+    limit = infinity(array.dtype)
+    if limit is None:
         absmax = float(np.abs(array.astype(np.float64)).max(initial=0))
     else:
         sizes = magnitudes(array)
         largest = sizes.max(initial=0)
-        if largest >= infinity:
-            nan, inf = int((sizes > infinity).sum()), int((sizes == infinity).sum())
-            largest = sizes[sizes < infinity].max(initial=0)
+        if largest >= limit:
+            nan, inf = int((sizes > limit).sum()), int((sizes == limit).sum())
+            largest = sizes[sizes < limit].max(initial=0)
         absmax = float(largest.view(array.dtype))
     return StoredTensor(
         name=name,
-        dtype=_TYPE_NAMES[code],
+        dtype=_type_names()[code],
         shape=list(shape),
         sha256=digest(array),
         nan=nan,
@@ -279,9 +295,9 @@ def _entry(name: str, fields: object, base: int, where: str) -> Entry:
     if not isinstance(fields, dict) or fields.keys() != {"dtype", "shape", "data_offsets"}:
         raise refuse("needs dtype, shape and data_offsets, and nothing else")
     shape, offsets = fields["shape"], fields["data_offsets"]
-    dtype = DTYPES.get(fields["dtype"]) if isinstance(fields["dtype"], str) else None
+    dtype = _dtypes().get(fields["dtype"]) if isinstance(fields["dtype"], str) else None
     if dtype is None:
-        raise refuse(f"type not supported; supported are {', '.join(DTYPES)}")
+        raise refuse(f"type not supported; supported are {', '.join(_dtypes())}")
     if not _counts(shape) or len(shape) > MAX_RANK or any(dim >= MAX_DIM for dim in shape):
         raise refuse("not an allowed shape")
     if not _counts(offsets) or len(offsets) != 2:

@@ -67,11 +67,14 @@ class Engine:
     def missing(self, text: str, expressions: Iterable[str] = ()) -> list[str]:
         """What to say beside the answer to a filter and some columns: what no trace here has, and what could
         not be measured and why. Raises FilterError for a column that cannot be read."""
+        expressions = [each for each in expressions if each.strip()]
+        if not text.strip() and not expressions:
+            return []
         from tensorshark.forensics.filter.hints import missing
 
         found, context = self.check(text), self.context()
         said = [found.reason] if found.state == "ok" else []
-        said += [missing(each, self.index, context) for each in expressions if each.strip()]
+        said += [missing(each, self.index, context) for each in expressions]
         return [line for line in dict.fromkeys(said) if line]
 
     def complete(

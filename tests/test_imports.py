@@ -66,7 +66,7 @@ from tensorshark.tui.cli import main
 out = io.StringIO()
 with contextlib.redirect_stdout(out):
     code = main(sys.argv[1:])
-print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]))
+print(json.dumps([code, sorted(sys.modules)]))
 """
 
 
@@ -104,6 +104,18 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 HEADLESS = ("textual", *ALWAYS)
+LISTING = ("ml_dtypes", "tomllib", "socket", "subprocess", "logging", "concurrent", "importlib.metadata")
+"""What a list of traces does without: tensors, settings, writers, workers and plugins."""
+FORENSICS = "tensorshark.forensics"
+APART = tuple(
+    f"{FORENSICS}.{name}"
+    for name in ("analyzer", "results", "host", "jobs", "worker", "outline", "stats", "similar", "measured")
+)
+FAR = tuple(
+    f"{FORENSICS}.filter.{name}"
+    for name in ("answers.plan", "answers.why", "completion", "added", "values.similar", "values.vectors")
+)
+"""Parts of the filter that a comparison of one column has no need of."""
 
 
 @pytest.mark.parametrize(
@@ -111,9 +123,11 @@ HEADLESS = ("textual", *ALWAYS)
     [
         (["--help"], (*HEADLESS, *PARSER, "rich", "numpy", "msgspec", "sqlite3")),
         (["completion", "bash"], (*HEADLESS, *PARSER, "rich", "numpy")),
-        (["info", "CAP"], (*HEADLESS, *PARSER, "rich")),
+        (["info", "CAP"], (*HEADLESS, *PARSER, *LISTING, FORENSICS, "rich")),
         (["info", "CAP", "--full", "--json"], (*HEADLESS, *PARSER, "rich")),
-        (["read", "CAP"], (*HEADLESS, *PARSER)),
+        (["read", "CAP"], (*HEADLESS, *PARSER, *LISTING, *APART, f"{FORENSICS}.filter")),
+        (["read", "CAP", "-Y", 'label.category == "fact"'], (*HEADLESS, *PARSER, *LISTING, *APART, *FAR)),
+        (["read", "CAP", "-Y", "resid_post.norm#1[-1] > 0"], (*HEADLESS, *PARSER, *LISTING, *APART, *FAR)),
         (["read", "CAP", "-Y", 'label.category == "fact" and prompt matches "a"'], HEADLESS),
         (["read", "CAP", "-T", "jsonl", "--sort", "resid_post.norm#1[-1]"], HEADLESS),
         (["fields"], (*HEADLESS, *PARSER, "rich")),

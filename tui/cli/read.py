@@ -104,8 +104,10 @@ def command(
 
 def _beside(engine: Engine, text: str, expressions: Iterable[str], selected: int) -> Iterable[str]:
     """What to say beside the answer: what no trace here has, and what could not be measured and why."""
-    found = engine.check(text, selected)
-    said = [found.reason] if found.state == "ok" and found.reason else []
+    said = []
+    if text.strip():  # without a filter none of its modules is imported
+        found = engine.check(text, selected)
+        said = [found.reason] if found.state == "ok" and found.reason else []
     return dict.fromkeys([*said, *engine.missing("", expressions)])
 
 

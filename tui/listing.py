@@ -81,7 +81,7 @@ class Listing(Shell):
 
     def apply(self, text: str) -> None:
         """Filter and order the list, in a thread; the list changes when the answer is there."""
-        self.applied, self.stopped = text, None
+        self.applied, self.stopped, self.filling = text, None, None
         order, down = self.state.sort, self.state.descending
         self.session.select(text, order, down, self.rows.number)
         if self._waiting is None:
@@ -90,6 +90,7 @@ class Listing(Shell):
     def _still_waiting(self) -> None:
         self.state.busy = self.state.busy or "filtering"
         self.status.update()
+        self._say_count()
 
     @on(FilterFound)
     def _found(self, message: FilterFound) -> None:
@@ -99,7 +100,7 @@ class Listing(Shell):
         found, total = len(message.numbers), self.state.total
         self.state.busy = f"{found:,} of {total:,}, {message.share} % scanned · Esc stops"
         if found and message.text != self.listed:  # else the list is fuller than what was found again so far
-            self.state.shown = found
+            self.state.shown, self.filling = found, message.text
             self.rows.fill(message.numbers, self.rows.number)
             self._say_count()
         self.refresh_lines()
@@ -136,7 +137,10 @@ class Listing(Shell):
     def _say_count(self) -> None:
         state, typed = self.filter_state, self.filter.value
         total, shown = self.state.total, self.state.shown
-        if typed == self.applied:
+        waited = typed and self._waiting is not None and typed not in (self.listed, self.filling)
+        if typed == self.applied and waited:
+            state.count = "filtering"  # the list is still that of the filter before
+        elif typed == self.applied:
             more = "+" * (self.listed != typed)  # there may be more: a scan goes on, or was stopped
             state.count = f"{shown:,}{more} of {total:,}" if typed else ""
         else:

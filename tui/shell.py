@@ -59,6 +59,8 @@ class Shell(SafeApp):
         """The filter that the list shows."""
         self.listed: str | None = None
         """The filter all of whose traces are listed; None where a scan was stopped."""
+        self.filling: str | None = None
+        """The filter some of whose traces are listed while it looks for more."""
         self.stopped: str | None = None
         """A filter that was stopped: not applied again because traces came in."""
         self.pane_name = "Norms"

@@ -65,6 +65,15 @@ def counted(app: object, words: str) -> Callable[[], bool]:
     return lambda: words in screen(app)  # type: ignore[arg-type]
 
 
+async def test_until_something_is_found_the_line_says_that_it_is_looked_for(sixty: Path, gate: Gate) -> None:
+    async with opened(sixty) as (app, pilot):
+        await pilot.press("slash", *"max(resid_post.norm) > 1e9", "enter")
+        await until(app, counted(app, "· filtering"))
+        gate.open(1 << 30)
+        await until(app, counted(app, "ok · 0 of 60"))
+        assert "filtering" not in screen(app)
+
+
 async def test_what_was_found_is_shown_while_the_scan_goes_on(sixty: Path, gate: Gate) -> None:
     async with opened(sixty) as (app, pilot):
         await press(app, pilot, "j", "j", "j")
@@ -100,7 +109,6 @@ async def test_escape_stops_and_keeps_what_was_found(sixty: Path, gate: Gate) ->
 
 async def test_escape_does_nothing_when_nothing_is_under_way(sixty: Path) -> None:
     async with opened(sixty) as (app, pilot):
-        before = screen(app)
         await press(app, pilot, "escape")
-        assert screen(app) == before
+        assert (app.state.say, app.applied, app.rows.number) == ("", "", 1)
         assert len(app.rows.numbers) == 60

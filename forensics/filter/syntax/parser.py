@@ -31,6 +31,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _BINDER_BEGUN = re.compile(r"\b(any|all)\s*\(\s*[a-z]\w*(\s*,\s*[a-z]\w*)*\s*,?\s*$")
 _NUMBER_BEFORE = re.compile(r"[0-9]([A-Za-z]+)\s*$")
 _DATE_BEGUN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+-]*$")
+_DOUBLED = {"&": "and", "|": "or", "^": "xor"}
+"""What other languages write once."""
+_MEMBERS = ("STRING", "NUMBER", "DATE", "NAME")
+"""What may stand in a set."""
 _BEGUN = ("=", "!", "&", "|", "^", ".", "$", "${", "label.")
 """What a person types on the way to something longer."""
 
@@ -83,12 +87,16 @@ def _explained(stuck: lalr.Stuck, text: str) -> FilterError:
         typing = False
     elif token.terminal == lalr.GLUED:
         reason, typing = f"a blank is missing before {safe_text(said, 40)}", False
+    elif said in _DOUBLED:
+        reason = f"{said} alone does nothing; write {_DOUBLED[said]}, or {said}{said}"
     elif token.terminal == "":
         reason = f"{safe_text(said)} has no meaning here"
     elif said == "=":
         reason = "= alone does not compare; write =="
     elif said.lower() in words - {said}:
         reason = f"write {said.lower()} in small letters"
+    elif {"_COMMA", "_RBRACE"} <= stuck.accepts and token.terminal in _MEMBERS:
+        reason = f"a comma is missing before {safe_text(said, 40)}"
     elif token.terminal == "STRING":
         reason = f"an operator is missing before {safe_text(said, 40)}"
     elif token.terminal in _OPENERS and lalr.END in stuck.accepts:

@@ -15,6 +15,7 @@ import numpy as np
 from tensorshark.forensics.filter.answers.costs import left_to_measure
 from tensorshark.forensics.filter.answers.kept import Asked, Kept
 from tensorshark.forensics.filter.answers.predicates import Leaf, Predicate
+from tensorshark.forensics.filter.values.ahead import Ahead
 from tensorshark.forensics.filter.values.operands import AHEAD, Numbers, Tier
 from tensorshark.forensics.filter.values.reader import Reader
 from tensorshark.forensics.filter.values.relations import Bools
@@ -89,12 +90,15 @@ class _Scan:
         self.found = surely.copy()
         """True (trace,) where the predicate is."""
         self._on_found = on_found
-        self._done = self._total = 0
+        self._done = self._total = self._last = 0
+        self._ahead = reader.once(Ahead, Ahead)
         self._told = time.monotonic()
 
     def run(self, known: Mapping[Leaf, Bools], numbers: Numbers) -> None:
         """Decide these traces, which ascend, given what is known of all."""
         self._total = len(numbers)
+        if self._on_found is not None:
+            self._ahead.tell = self._tell
         remembered = all(asked.asked[numbers - 1].all() for asked in self.dear.values())
         slow = any(left_to_measure(leaf, self.reader.index) for leaf in self.dear)
         size = len(numbers) if remembered else _FEW if slow else _STRETCH
@@ -127,12 +131,14 @@ class _Scan:
             known[leaf] = asked.true[numbers - 1]
         self.found[numbers - 1] = self.predicate.bounds(known, len(numbers))[0]
         self._done += len(numbers)
-        self._tell(int(numbers[-1]))
+        self._last = int(numbers[-1])
+        self._tell()
 
-    def _tell(self, last: int) -> None:
-        """Report what was found up to trace `last`, if it is time to."""
+    def _tell(self) -> None:
+        """Report what was found up to the last trace that was decided, if it is time to."""
         if self._on_found is None or self._done == self._total:
             return
         if time.monotonic() - self._told >= EVERY_S:
-            self._on_found(np.flatnonzero(self.found[:last]) + 1, self._done, self._total)
+            found, ahead = np.flatnonzero(self.found[: self._last]) + 1, self._ahead
+            self._on_found(found, self._done + ahead.done, self._total + ahead.total)
             self._told = time.monotonic()

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from tensorshark.forensics.filter.fields import Type
 from tensorshark.forensics.filter.ordering import places
+from tensorshark.forensics.filter.values.ahead import Ahead
 from tensorshark.forensics.filter.values.arrays import OF_TRACES, Array, present
 from tensorshark.forensics.filter.values.batch import Batch, IndexBatch, TraceBatch
 from tensorshark.forensics.filter.values.derived import OfOne
-from tensorshark.forensics.filter.values.operands import Numbers, Tier, batches
+from tensorshark.forensics.filter.values.measured import Measured
+from tensorshark.forensics.filter.values.operands import Numbers, Tier, Value, batches
 from tensorshark.forensics.filter.values.remembered import Remembered
 from tensorshark.forensics.filter.values.selection import Quantity
 
@@ -36,6 +38,9 @@ class Moments(NamedTuple):
     std: Array
     """Of these traces as a whole, not an estimate: the divisor is their number."""
 
+
+_FEW = 64
+"""Traces that are measured between two looks at how far it is: some milliseconds each."""
 
 _moments: Remembered[Moments] = Remembered(_KEPT)
 _ranks: Remembered[Array] = Remembered(_KEPT)
@@ -58,12 +63,16 @@ class _Corpus(OfOne, frozen=True):
         return cells.astype(np.float64, copy=False)
 
     def everything(self, reader: Reader, among: Numbers | None = None) -> Iterator[IndexBatch | TraceBatch]:
-        """These traces, or all."""
+        """These traces, or all. What takes long, opening and measuring them, is told as it goes on."""
         numbers = np.arange(1, reader.count + 1) if among is None else among
         tier = self.inner.now(reader, numbers)
-        if among is None and tier is not Tier.TRACE:
-            return reader.batches()
-        return batches(tier, reader, numbers)
+        ahead = reader.once(Ahead, Ahead)
+        if tier is Tier.TRACE:
+            return ahead.through(batches(tier, reader, numbers), len(numbers))
+        if _unmeasured(self.inner, reader):
+            few = (numbers[at : at + _FEW] for at in range(0, len(numbers), _FEW))
+            return ahead.through((b for each in few for b in batches(tier, reader, each)), len(numbers))
+        return reader.batches() if among is None else batches(tier, reader, numbers)
 
     @property
     def lasting(self) -> bool:
@@ -231,3 +240,12 @@ def _padded(part: Array, shape: tuple[int, ...]) -> Array:
     if part.shape == shape:
         return part
     return np.pad(part, [(0, wanted - size) for wanted, size in zip(shape, part.shape, strict=True)])
+
+
+def _unmeasured(value: Value, reader: Reader) -> bool:
+    """True when an analyzer has to look at some of the traces first."""
+    if isinstance(value, Measured):
+        from tensorshark.forensics.measured.measuring import Measures
+
+        return Measures.of(reader.index).left(value.declared, value.picks) > 0
+    return any(_unmeasured(part, reader) for part in value.parts)

@@ -12,6 +12,7 @@ import pytest
 from tensorshark.forensics.filter import Cancelled, parse
 from tensorshark.forensics.filter.answers import answer as answering
 from tensorshark.forensics.filter.answers.kept import forget
+from tensorshark.forensics.filter.values import corpus
 from tensorshark.traces.index import Index
 from tensorshark.traces.synthetic import write_synthetic
 
@@ -99,3 +100,25 @@ def test_several_questions_open_each_trace_once(index: Index, monkeypatch: pytes
 
 def test_the_empty_filter_needs_no_scan(index: Index) -> None:
     assert np.array_equal(parse("").select(index, on_found=lambda *_: pytest.fail("told")), range(1, 41))
+
+
+@pytest.mark.usefixtures("every_look")
+@pytest.mark.parametrize("text", ["zscore(max(resid_post.norm#1)) > 1", "rank(max(resid_post.norm#1)) < 9"])
+def test_what_all_traces_have_a_say_in_is_told_too(index: Index, text: str) -> None:
+    told: list[tuple[int, int, int]] = []
+    found = parse(text).select(index, on_found=lambda *each: told.append((len(each[0]), *each[1:])))
+    assert 0 < len(found) < 40
+    assert told[0] == (0, 1, 80), "forty traces to open for the mean or the places, and forty to compare"
+    assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})
+    assert {total for _, _, total in told} == {80}
+    assert told[-1][1] < 80, "the end is the answer itself"
+
+
+@pytest.mark.usefixtures("every_look")
+def test_measuring_for_a_mean_is_told(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (answering, corpus):
+        monkeypatch.setattr(module, "_FEW", 8)
+    told: list[tuple[int, int]] = []
+    text = "zscore(max(lens.entropy#1)) > 1"
+    parse(text).select(index, on_found=lambda _, done, total: told.append((done, total)))
+    assert told[:5] == [(8, 80), (16, 80), (24, 80), (32, 80), (40, 80)]

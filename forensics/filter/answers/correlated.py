@@ -18,11 +18,14 @@ from tensorshark.forensics.filter.answers.predicates import (
     Paired,
     Predicate,
 )
-from tensorshark.forensics.filter.fields import AXES
+from tensorshark.forensics.filter.fields import AXES, LAYER
 from tensorshark.forensics.filter.syntax.tree import At, Quantifier
+from tensorshark.forensics.filter.values.applied import Applied
 from tensorshark.forensics.filter.values.arrays import AXIS, quantified
 from tensorshark.forensics.filter.values.batch import Batch, TraceBatch
+from tensorshark.forensics.filter.values.cells import Signal
 from tensorshark.forensics.filter.values.operands import Tier, Value
+from tensorshark.forensics.filter.values.reader import Reader
 from tensorshark.forensics.filter.values.relations import Bools, Present
 from tensorshark.forensics.filter.values.selection import Pick, noun
 
@@ -55,6 +58,36 @@ class Correlated(Leaf, frozen=True):
     def values(self) -> tuple[Value, ...]:
         return tuple(value for leaf in self.body.leaves() for value in leaf.values)
 
+    def everywhere(self, reader: Reader) -> Bools:
+        may = self._may(reader)
+        if may is None:
+            return super().everywhere(reader)
+        answer = np.zeros(reader.count, dtype=bool)
+        for batch, layers in zip(reader.batches(), may, strict=False):
+            there = np.flatnonzero(layers)
+            if len(there):
+                batch.variable = range(there[0], there[-1] + 1)
+                answer[batch.where] = self.truth(batch).reshape(-1)
+        return answer
+
+    def _may(self, reader: Reader) -> Bools | None:
+        """At which layers (block, layer) the body may be true of a trace of a block; None where the
+        columns do not say it."""
+        leaves = list(self.body.leaves())
+        if self.quantifier != "any" or self.axes != (LAYER,) or len(reader.depths) != 1:
+            return None
+        if not all(isinstance(leaf, Comparison) and _column(leaf.value) for leaf in leaves):
+            return None
+        depth = reader.depths[0]
+        bounds = []
+        for part in self.body.parts if isinstance(self.body, Both) else (self.body,):
+            if isinstance(part, Comparison) and part.value.bound:
+                signal = _column(part.value)
+                assert signal is not None
+                extents = reader.column(signal.field.name).extents(0, depth, reader.check)
+                bounds.append(part.relation.between(extents.low, extents.high)[0])
+        return np.logical_and.reduce(bounds) if bounds else None
+
     def truth(self, batch: Batch, kept: tuple[str, ...] = ()) -> Bools:
         true, asked = self.cells(batch)
         return quantified(true & asked, asked, self.quantifier)
@@ -72,6 +105,13 @@ class Correlated(Leaf, frozen=True):
             listed = " and ".join(f"a {one}" for one in said)
             return f"{'without' if negated else 'with'} {listed} where {body}"
         return f"where {'not ' * negated}at every {' and every '.join(said)} {body}"
+
+
+def _column(value: Value) -> Signal | None:
+    """The signal whose column of the index a value is, cell by cell; None where it is anything else."""
+    if isinstance(value, Applied) and value.function.keeps_one and not value.inner.axes:
+        return _column(value.inner)
+    return value if isinstance(value, Signal) and value.indexed and not value.axes else None
 
 
 def _cells(

@@ -90,6 +90,8 @@ class IndexBatch(Batch):
         self.layers = layers
         self.wide = wide
         """True when so many traces are asked about, with other batches, that it pays to read for all."""
+        self.variable: Sequence[int] | None = None
+        """The layers that a variable runs over, where not all of them have to be looked at."""
 
     @cached_property
     def numbers(self) -> NDArray[np.int64]:
@@ -98,7 +100,7 @@ class IndexBatch(Batch):
 
     def column(self, field: str, layers: Pick) -> Array:
         """The last token's values (layer, trace) of the selected layers, NaN where there is none."""
-        plan = self.reader.plan(layers, self.layers)
+        plan = self.indices(layers)
         if not plan:
             return np.empty((0, self.count), np.float32)
         values = self.reader.stored(field, self.where, plan[0], plan[-1] + 1)
@@ -107,6 +109,8 @@ class IndexBatch(Batch):
 
     def indices(self, pick: Pick) -> Sequence[int]:
         assert pick.axis == LAYER, "what a trace has of heads and tokens is known when it is opened"
+        if pick.variable and self.variable is not None:
+            return self.variable
         return self.reader.plan(pick, self.layers)
 
     def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:

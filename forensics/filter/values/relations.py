@@ -31,6 +31,13 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_UFUNC: dict[str, np.ufunc] = {
+    "==": np.equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
 _SQL = {"==": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _VERBS = {
     "==": ("is", "is not"),
@@ -92,6 +99,10 @@ class Relation(msgspec.Struct, frozen=True):
         """`one` for each number."""
         return np.ones(values.shape, dtype=bool)
 
+    def tester(self) -> Callable[[NDArray[np.float32], Bools], object]:
+        """`array` for many stretches of float32 cells: writes into truths, False for NaN."""
+        return lambda cells, out: np.logical_and(self.array(cells), ~np.isnan(cells), out=out)
+
     def between(self, low: NDArray[Any], high: NDArray[Any]) -> tuple[Bools, Bools]:
         """For which pairs of numbers a number from one to the other may satisfy it, and surely does."""
         return np.ones(low.shape, dtype=bool), np.zeros(low.shape, dtype=bool)
@@ -129,6 +140,13 @@ class Order(Relation, frozen=True):
             operator, constant = self.operator, np.float64(self.constant)
         found: Bools = compare(values, operator, constant)
         return found
+
+    def tester(self) -> Callable[[NDArray[np.float32], Bools], object]:
+        if self.takes_nan:
+            return super().tester()
+        operator, constant = _among_float32(self.operator, self.constant)
+        test = _UFUNC[operator]
+        return lambda cells, out: test(cells, constant, out=out)
 
     def between(self, low: NDArray[Any], high: NDArray[Any]) -> tuple[Bools, Bools]:
         if self.operator in (">", ">="):

@@ -7,6 +7,7 @@ every trace, is not read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 
 import numpy as np
 
@@ -38,6 +39,9 @@ def scan(
     decided = np.asarray(decisive.any(axis=1))
     open_ = ~must if every else may
     unread = decided | ~open_.any(axis=1)
+    asked, some_there = open_.tolist(), np.asarray(full.any(axis=1))
+    test, fits = relation.tester(), np.empty(BLOCK, dtype=bool)
+    join = np.logical_and if every else np.logical_or
     answer = np.zeros(column.count, dtype=bool)
     for block, start in enumerate(range(0, column.count, BLOCK)):
         check()
@@ -45,17 +49,18 @@ def scan(
         if unread[block]:
             found[:] = decided[block] != every
             continue
-        if every and not full[block].any():  # perhaps a trace without any value, of which nothing is true
+        if every and not some_there[block]:  # perhaps a trace without any value, of which nothing is true
             values = column.block(block, lo, hi)[rows][:, None, None]
             found[:] = quantified(satisfied(values, relation), ~np.isnan(values), quantifier).reshape(-1)
             continue
-        found[:] = every
         values = column.block(block, lo, hi)
-        for layer in np.flatnonzero(open_[block]):
+        into = found  # the first layer's truths; those of the others go beside it, and are joined
+        for layer in compress(range(len(layers)), asked[block]):
             cells = values[rows[layer]]
-            fits = satisfied(cells, relation)
-            if not every:
-                found |= fits
-            else:
-                found &= fits if full[block, layer] else fits | np.isnan(cells)
+            test(cells, into)
+            if every and not full[block, layer]:
+                into |= np.isnan(cells)
+            if into is not found:
+                join(found, into, out=found)
+            into = fits[: len(found)]
     return answer

@@ -7,8 +7,8 @@ import os
 import pty
 import re
 import select
-import signal
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -50,6 +50,13 @@ HOSTILE = {
 
 _CSI = re.compile(rb"\x1b\[([?>=<]?)([0-9;:]*)([ $]?)([@-~])")
 _POINTER = re.compile(rb"\x1b\]22;[a-z-]*\x07")
+_TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""Makes the terminal on stdin that of the session, then becomes the program. `pty.fork` would do, but
+the child of a process with threads can hang on a lock that one of them held."""
 _MODES = {
     b"7",
     b"25",
@@ -108,16 +115,19 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self.code: int | None = None
         """Exit code as a shell would report it; None while it runs."""
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            try:
-                for name in ("NO_COLOR", "COLUMNS", "LINES"):
-                    os.environ.pop(name, None)
-                os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
-                os.execvp(argv[0], list(argv))
-            finally:
-                os._exit(127)
+        self.fd, theirs = pty.openpty()
         self.resize(rows, columns)
+        kept = {name: os.environ[name] for name in os.environ if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-ISc", _TAKE_TERMINAL, *argv],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**kept, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.pid = self._process.pid
         self.before = termios.tcgetattr(self.fd)
         """The terminal's settings before the program changed them."""
 
@@ -168,6 +178,13 @@ class Terminal:
         """Send a signal."""
         os.kill(self.pid, number)
 
+    def runs(self) -> bool:
+        """False once the program is gone; reads nothing of what it wrote."""
+        code = self._process.poll()
+        if code is not None:
+            self.code = 128 - code if code < 0 else code
+        return code is None
+
     def hang_up(self) -> None:
         """Close our end, as when the connection drops."""
         os.close(self.fd)
@@ -181,11 +198,7 @@ class Terminal:
                 self._read(0.02)
             else:
                 time.sleep(0.02)
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                code = os.waitstatus_to_exitcode(status)
-                self.code = 128 - code if code < 0 else code
-            elif time.monotonic() > end:
+            if self.runs() and time.monotonic() > end:
                 pytest.fail(f"still running after {seconds} s:\n{self.text}")
         if self.fd >= 0:
             self.pump(0.1)
@@ -194,8 +207,8 @@ class Terminal:
     def close(self) -> None:
         """End the program whatever it does."""
         if self.code is None:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            self._process.kill()
+            self._process.wait()
             self.code = 137
         if self.fd >= 0:
             os.close(self.fd)

@@ -1,5 +1,6 @@
 """Opening files of strangers, and writing our own."""
 
+import gc
 import itertools
 import os
 import stat
@@ -92,6 +93,7 @@ def test_a_size_that_is_not_there_is_not_allocated(tmp_path: Path) -> None:
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     os.mkfifo(tmp_path / "pipe")
+    gc.collect()  # what other tests left
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
         files.read_file(tmp_path / "a", 9, tmp_path)
@@ -99,7 +101,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
             files.read_file(tmp_path / "pipe", 9, tmp_path)
         with pytest.raises(NotFoundError):
             files.read_file(tmp_path / "x" / "y", 9, tmp_path)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_what_is_written_is_private_and_never_replaces(tmp_path: Path) -> None:

@@ -52,6 +52,9 @@ _JOINED = {
                FROM prompts LEFT JOIN texts USING (row) WHERE row BETWEEN ? AND ?)"""
     for field in ("prompt", "text")
 }
+_JOINED_AT_ONCE = """SELECT count(*), CAST(group_concat(prompt, x'ff') AS BLOB),
+    EXISTS (SELECT 1 FROM texts WHERE row BETWEEN ?1 AND ?2) FROM prompts WHERE row BETWEEN ?1 AND ?2"""
+"""The same where no row is missing and `texts` has none of them: the numbers are known, and it takes half."""
 _BETWEEN = "row BETWEEN ? AND ?"
 _TRIGRAM = 3
 _CELLS = 16
@@ -262,6 +265,9 @@ class Index:
 
         To search many texts at once: they are UTF-8, and the separator is a byte that no text holds.
         """
+        count, texts, apart = self.query(_JOINED_AT_ONCE, (first, last))[0]
+        if not apart and count == last - first + 1:
+            return np.arange(first, last + 1, dtype=np.int64), texts + SEPARATOR
         rows, texts = self.query(_JOINED[field], (first, last))[0]
         return _listed(rows), texts + SEPARATOR if rows else b""
 

@@ -50,11 +50,14 @@ def search(
         numbers, texts = index.joined(first, min(last, first + size - 1), field)
         first += size
         size = min(_MOST, max(1, size * _BYTES // max(1, len(texts)))) if texts else _MOST
+        match = find(texts) if texts else None
+        if match is None:
+            continue
         ends = np.flatnonzero(np.frombuffer(texts, np.uint8) == 0xFF).tolist()
-        at = 0
-        while at < len(texts) and (match := find(texts, at)) is not None:
+        while match is not None:
             place = bisect_left(ends, match.start())
             if place == len(ends):  # the empty text behind the last separator
                 break
             yield int(numbers[place])
             at = ends[place] + 1
+            match = find(texts, at) if at < len(texts) else None

@@ -78,3 +78,19 @@ def test_any_pattern(index: Index, pattern: str) -> None:
 def test_capitals_that_do_not_count_are_looked_up_without_them(index: Index, word: str) -> None:
     pattern = f"(?i){word}"
     assert parse(f'prompt matches "{pattern}"').select(index).tolist() == one_by_one(pattern) != []
+
+
+def test_long_prompts_and_damaged_traces_are_joined_as_they_are_read(tmp_path: Path) -> None:
+    """Stretches without them take a shorter way."""
+    prompts = ["", "", "a\0b", *(f"prompt {number}" for number in range(20)), "x" * 5000 + "end"]
+    capture = write_synthetic(tmp_path / "x.tshark", traces=len(prompts), prompts=prompts)
+    (capture.trace(capture.ids()[9]).folder / "trace.json").write_bytes(b"{}")
+    with Index.open(capture) as index:
+        for first, last in ((1, 24), (1, 1), (1, 3), (1, 9), (9, 11), (10, 10), (11, 23), (11, 24), (24, 24)):
+            for field in ("prompt", "text"):
+                numbers, texts = index.joined(first, last, field)
+                read = list(index.texts(range(first, last + 1), field))
+                assert numbers.tolist() == [number for number, _ in read]
+                assert texts == b"".join(text.encode() + b"\xff" for _, text in read)
+        assert list(search(index, "end", "prompt", 1, 24, lambda: None)) == [24]
+        assert index.joined(10, 10)[1] == index.joined(25, 30)[1] == b""

@@ -129,7 +129,7 @@ def _cold(script: str, capture: Path, parquet: Path) -> Measured:
     for _ in range(3):
         start = time.perf_counter()
         said = subprocess.run(
-            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=INSTALLED
         ).stdout.strip()
         taken.append((time.perf_counter() - start) * 1000)
     return Measured(statistics.median(taken), int(said))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench import INSTALLED
 from bench.terminal import Answer, Terminal
 from tensorshark.forensics.engine import Engine
 from tensorshark.traces.index import Index
@@ -79,7 +80,9 @@ def headless(path: Path) -> None:
 def first_byte(command: list[str]) -> float:
     """Seconds from exec to the first byte of stdout."""
     start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=INSTALLED
+    ) as process:
         assert process.stdout is not None
         process.stdout.read(1)
         taken = time.perf_counter() - start

@@ -24,7 +24,7 @@ from tensorshark.traces.files import shown
 from tensorshark.traces.text import safe_text
 
 if TYPE_CHECKING:
-    from tensorshark.forensics.filter.answers.context import Context
+    from tensorshark.forensics.filter.context import Context
     from tensorshark.traces.case import Case
     from tensorshark.traces.store import Capture
 
@@ -124,7 +124,7 @@ class Macros(Mapping[str, str]):
 
 def context(case: Case | None = None, selected: int = 0) -> Context:
     """What filters may ask that is not in the capture, as of now: a stat per writer of the case."""
-    from tensorshark.forensics.filter.answers.context import Context
+    from tensorshark.forensics.filter.context import Context
 
     if case is not None:
         case.refresh()

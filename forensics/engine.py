@@ -26,9 +26,9 @@ from tensorshark.traces.store import Capture, Trace
 if TYPE_CHECKING:
     from tensorshark.forensics.filter import Check, Completion, Cost
     from tensorshark.forensics.filter.answers.answer import OnFound
-    from tensorshark.forensics.filter.answers.context import Context
     from tensorshark.forensics.filter.answers.plan import Plan
     from tensorshark.forensics.filter.answers.why import ClauseCount, Why
+    from tensorshark.forensics.filter.context import Context
     from tensorshark.forensics.filter.fields import FieldInfo
     from tensorshark.forensics.jobs import LensJob, RunJob
     from tensorshark.forensics.similar import Hits, Metric

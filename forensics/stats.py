@@ -19,8 +19,8 @@ from tensorshark.forensics.groups import Floats, Groups, Key, Summary, binned, d
 from tensorshark.traces.errors import FilterError, UsageError
 
 if TYPE_CHECKING:
-    from tensorshark.forensics.filter.answers.context import Context
     from tensorshark.forensics.filter.answers.predicates import Predicate
+    from tensorshark.forensics.filter.context import Context
     from tensorshark.forensics.filter.values.operands import Numbers, Value
     from tensorshark.forensics.filter.values.reader import Reader
     from tensorshark.traces.index import Index

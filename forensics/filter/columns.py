@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.checks.complaint import A_TYPE
 from tensorshark.forensics.filter.codes import Coded, coded
+from tensorshark.forensics.filter.context import Context
 from tensorshark.forensics.filter.ordering import places
 from tensorshark.forensics.filter.syntax.macros import expand
 from tensorshark.forensics.filter.values.arrays import present

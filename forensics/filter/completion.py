@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.caret import (
     SELECTOR,
     Caret,
@@ -23,6 +22,7 @@ from tensorshark.forensics.filter.caret import (
     variables,
     wanted,
 )
+from tensorshark.forensics.filter.context import Context
 from tensorshark.forensics.filter.fields import Type, find
 from tensorshark.forensics.filter.offers import Kind, Offer, Offers
 from tensorshark.forensics.filter.syntax.macros import MAX_TEXT

@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 
 from tensorshark.forensics.filter.answers.answer import OnFound, answer
-from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.answers.costs import Cost, estimate
 from tensorshark.forensics.filter.answers.predicates import Leaf, Predicate
+from tensorshark.forensics.filter.context import Context
 from tensorshark.forensics.filter.syntax.macros import expand
 from tensorshark.forensics.filter.values.batch import TraceBatch, TraceLike
 from tensorshark.forensics.filter.values.operands import Numbers

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.answers.costs import label_count, with_inner
 from tensorshark.forensics.filter.answers.predicates import Leaf
+from tensorshark.forensics.filter.context import Context
 from tensorshark.forensics.filter.fields import LAYER
 from tensorshark.forensics.filter.values.cells import Signal
 from tensorshark.forensics.filter.values.measured import Measured

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tensorshark.forensics.filter.answers.context import Context
+from tensorshark.forensics.filter.context import Context
 from tensorshark.forensics.filter.fields import HEAD, LAYER, POS
 from tensorshark.forensics.filter.values.arrays import Array
 from tensorshark.traces.errors import IntegrityError, NotFoundError, UntrustedError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tensorshark.forensics.filter.answers.context import Context
+from tensorshark.forensics.filter.context import Context
 from tensorshark.forensics.filter.values.arrays import Array
 from tensorshark.forensics.filter.values.batch import DAMAGE, IndexBatch, TraceBatch
 from tensorshark.forensics.filter.values.operands import AHEAD

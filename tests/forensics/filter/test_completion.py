@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tensorshark.forensics.filter import check, complete, docs
-from tensorshark.forensics.filter.answers.context import Context
+from tensorshark.forensics.filter.context import Context
 from tensorshark.forensics.filter.fields import fields
 from tensorshark.traces.case import Case
 from tensorshark.traces.index import Index

@@ -3,7 +3,7 @@
 import pytest
 
 from tensorshark.forensics.filter import docs, parse
-from tensorshark.forensics.filter.answers.context import Context
+from tensorshark.forensics.filter.context import Context
 from tensorshark.forensics.filter.fields import FIELDS
 from tensorshark.forensics.filter.functions import FUNCTIONS
 from tensorshark.traces.index import Index

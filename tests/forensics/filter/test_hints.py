@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tensorshark.forensics.filter import check, parse
-from tensorshark.forensics.filter.answers.context import Context
+from tensorshark.forensics.filter.context import Context
 from tensorshark.traces.index import Index
 from tensorshark.traces.store import Capture
 from tensorshark.traces.synthetic import synthetic_trace, write_synthetic

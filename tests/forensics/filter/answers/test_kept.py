@@ -9,9 +9,9 @@ import pytest
 
 from tensorshark.forensics.filter import parse
 from tensorshark.forensics.filter.answers import kept
-from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.answers.kept import dependences, forget
 from tensorshark.forensics.filter.answers.predicates import Comparison, Leaf
+from tensorshark.forensics.filter.context import Context
 from tensorshark.traces.index import Index
 from tensorshark.traces.store import Capture
 from tensorshark.traces.synthetic import append_synthetic, write_synthetic

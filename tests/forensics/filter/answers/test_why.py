@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tensorshark.forensics.filter import parse
-from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.answers.why import MOST, Why
+from tensorshark.forensics.filter.context import Context
 from tensorshark.traces.index import Index
 
 

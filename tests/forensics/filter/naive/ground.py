@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from tensorshark.forensics.filter.answers.context import Context
+from tensorshark.forensics.filter.context import Context
 from tensorshark.traces.case import Case
 from tensorshark.traces.index import Index
 from tests.forensics.filter.naive.facts import Facts, World

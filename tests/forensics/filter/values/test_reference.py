@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tensorshark.forensics.filter import check, columns, parse, values
-from tensorshark.forensics.filter.answers.context import Context
+from tensorshark.forensics.filter.context import Context
 from tensorshark.traces.errors import FilterError
 from tensorshark.traces.index import Index
 from tensorshark.traces.store import Capture

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tensorshark.forensics.filter import parse, values
-from tensorshark.forensics.filter.answers.context import Context
 from tensorshark.forensics.filter.answers.kept import forget
+from tensorshark.forensics.filter.context import Context
 from tensorshark.forensics.filter.fields import LAYER, POS, find
 from tensorshark.forensics.filter.syntax.tree import At, Named, Parts, Slice, Through
 from tensorshark.forensics.filter.values import vectors

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import INSTALLED
 from bench.peers import THREADS, DuckDB, Pandas, export, installed
 from bench.questions import PAGE, questions
 from tensorshark.forensics.engine import Engine

@@ -156,8 +156,8 @@ def _cell_of_each(value: Value, reader: Reader, ascending: Numbers) -> NDArray[n
     """The one number of each of these traces (trace,), NaN where there is none."""
     keys = np.full(len(ascending), np.nan)
     tier = value.now(reader, ascending)
-    everything = tier is not Tier.TRACE and len(ascending) == reader.count
-    for batch in reader.batches() if everything else batches(tier, reader, ascending):
+    everything = tier is not Tier.TRACE and len(ascending) == reader.count and not value.ragged
+    for batch in reader.batches() if everything else batches(tier, reader, ascending, value.ragged):
         cells = value.cells(batch)
         if cells.dtype == object:
             cells = np.where(present(cells), cells, np.nan)

@@ -99,7 +99,8 @@ class Leaf(Predicate, frozen=True):
     def among(self, reader: Reader, numbers: Numbers) -> list[int] | Numbers:
         """Those of `numbers` for which it is true."""
         found = [np.empty(0, np.int64)]
-        for batch in batches(self.now(reader, numbers), reader, numbers):
+        ragged = any(value.ragged for value in self.values)
+        for batch in batches(self.now(reader, numbers), reader, numbers, ragged):
             true = np.broadcast_to(self.truth(batch).reshape(-1), batch.count)
             found.append(batch.numbers[true])
         return np.sort(np.concatenate(found))

@@ -71,8 +71,12 @@ class _Corpus(OfOne, frozen=True):
             return ahead.through(batches(tier, reader, numbers), len(numbers))
         if _unmeasured(self.inner, reader):
             few = (numbers[at : at + _FEW] for at in range(0, len(numbers), _FEW))
-            return ahead.through((b for each in few for b in batches(tier, reader, each)), len(numbers))
-        return reader.batches() if among is None else batches(tier, reader, numbers)
+            return ahead.through(
+                (b for each in few for b in batches(tier, reader, each, self.inner.ragged)), len(numbers)
+            )
+        if among is None and not self.inner.ragged:
+            return reader.batches()
+        return batches(tier, reader, numbers, self.inner.ragged)
 
     @property
     def lasting(self) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tensorshark.forensics.filter.fields import AXES, LAYER
+from tensorshark.forensics.filter.fields import AXES, LAYER, POS
 from tensorshark.forensics.filter.values.arrays import AXIS, Array
 from tensorshark.forensics.filter.values.batch import Batch, IndexBatch, TraceBatch
 from tensorshark.forensics.filter.values.operands import Numbers, Selected, Shown, Tier
@@ -36,6 +36,10 @@ class Measured(Selected, frozen=True):
     def tier(self) -> Tier:
         """Kept values are as good as rows of the index; what a variable runs over has to be exact."""
         return Tier.TRACE if set(self.bound) - {LAYER} else Tier.ROWS
+
+    @property
+    def ragged(self) -> bool:
+        return POS in self.axes
 
     def make(self, batch: Batch) -> Array:
         """Of several traces: as many cells as the largest has, absent behind the end of the others."""

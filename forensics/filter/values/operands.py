@@ -90,6 +90,11 @@ class Value(msgspec.Struct, frozen=True):
         return not self.axes and not self.bound and not self.many
 
     @property
+    def ragged(self) -> bool:
+        """True when the cells of several traces are filled up to those of the longest."""
+        return any(part.ragged for part in self.parts)
+
+    @property
     def always(self) -> bool:
         """True when every undamaged trace has one."""
         return False
@@ -180,7 +185,7 @@ class Value(msgspec.Struct, frozen=True):
         tier = self.tier if opens else self.now(reader, numbers)
         found = [
             batch.numbers[np.broadcast_to(self.fits(batch, relation, quantifier).reshape(-1), batch.count)]
-            for batch in batches(tier, reader, numbers)
+            for batch in batches(tier, reader, numbers, self.ragged)
         ]
         return np.sort(np.concatenate([np.empty(0, np.int64), *found]))
 
@@ -248,10 +253,19 @@ class Selected(Value, frozen=True):
         return tuple(batch.indices(named[axis]) if axis in named else [0] for axis in AXES)
 
 
-def batches(tier: Tier, reader: Reader, numbers: Numbers) -> Iterator[IndexBatch | TraceBatch]:
-    """These traces as a value of this tier needs them: opened one by one, or rows of the index together."""
+def batches(
+    tier: Tier, reader: Reader, numbers: Numbers, ragged: bool = False
+) -> Iterator[IndexBatch | TraceBatch]:
+    """These traces as a value of this tier needs them: opened one by one, or rows of the index together,
+    fewer at a time for one that is ragged."""
     if tier is not Tier.TRACE:
-        yield from reader.batches(numbers)
+        for batch in reader.batches(numbers):
+            if ragged:
+                from tensorshark.forensics.filter.values.narrow import narrowed
+
+                yield from narrowed(batch)
+            else:
+                yield batch
         return
     for number in numbers.tolist():
         reader.check()

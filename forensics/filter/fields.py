@@ -289,7 +289,12 @@ def nearest(name: str, index: Index | None = None) -> str | None:
     last = name.rpartition(".")[2]
     same = next((full for full in names if full.rpartition(".")[2] == last), None)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return same if same and (last == name or not close) else close[0] if close else None
+    found = same if same and (last == name or not close) else close[0] if close else None
+    kind, dot, key = name.partition(".")
+    if found is None and dot:  # `labels.x`
+        found = next(iter(difflib.get_close_matches(f"{kind}.*", names, n=1, cutoff=0.6)), None)
+        found = found if found and found.endswith(".*") else None
+    return f"{found[:-1]}{key or 'NAME'}" if found and found.endswith(".*") else found
 
 
 def begins(name: str) -> bool:

@@ -99,6 +99,8 @@ def _explained(stuck: lalr.Stuck, text: str) -> FilterError:
         reason = f"a comma is missing before {safe_text(said, 40)}"
     elif token.terminal == "STRING":
         reason = f"an operator is missing before {safe_text(said, 40)}"
+    elif token.terminal in ("_HASH", "_COLON") and text[:column].rstrip().endswith("]"):
+        reason = f"{said} stands before [tokens], as in attn.entropy#12:3[-1]"
     elif token.terminal in _OPENERS and lalr.END in stuck.accepts:
         reason = f"{said} without the {_OPENERS[token.terminal]} that it would close"
     else:

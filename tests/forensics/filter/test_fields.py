@@ -70,6 +70,10 @@ def test_nearest() -> None:
     assert nearest("resid_pst.norm") == "resid_post.norm"
     assert nearest("entropy") == "attn.entropy"
     assert nearest("qqq") is None
+    assert nearest("labl.category") == nearest("labels.category") == "label.category"
+    assert nearest("lable") == "label.NAME"
+    assert nearest("marks.odd") == "mark.odd"
+    assert nearest("tcp.port") is None
 
 
 def test_fields_of_analyzers_come_in_through_providers(monkeypatch: pytest.MonkeyPatch) -> None:

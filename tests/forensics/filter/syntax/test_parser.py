@@ -119,6 +119,8 @@ def test_the_rest_of_the_language_is_read_already() -> None:
         ('a in {"x" "y"}', 10, 3, False, 'a comma is missing before "y"'),
         ("a in {80 443}", 9, 3, False, "a comma is missing before 443"),
         ("a in {80 == 3}", 9, 2, False, "expected }"),
+        ("a[-1]#12 > 3", 5, 1, False, "# stands before [tokens]"),
+        ("a[-1]:3 > 3", 5, 1, False, ": stands before [tokens]"),
         ("a & b", 2, 1, False, "write and, or &&"),
         ("a | b", 2, 1, False, "write or, or ||"),
         ("a) or b", 1, 1, False, "without the ("),

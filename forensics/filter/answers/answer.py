@@ -25,8 +25,9 @@ OnFound = Callable[[Numbers, int, int], None]
 
 EVERY_S = 0.1
 """Seconds between two reports of what was found so far."""
-_FEW = 64
-"""As many where an analyzer has to measure them first, some milliseconds each."""
+_FEW = 8
+"""As many at first where an analyzer has to measure them, some or many milliseconds each; then twice as many
+as long as they take less than EVERY_S."""
 _STRETCH = 4096
 """Traces in question that are gone through together: some milliseconds of rows of the index."""
 
@@ -102,9 +103,13 @@ class _Scan:
         remembered = all(asked.asked[numbers - 1].all() for asked in self.dear.values())
         slow = any(left_to_measure(leaf, self.reader.index) for leaf in self.dear)
         size = len(numbers) if remembered else _FEW if slow else _STRETCH
-        for at in range(0, len(numbers), size or 1):
-            stretch = numbers[at : at + size]
+        at = 0
+        while at < len(numbers):
+            stretch, began = numbers[at : at + size], time.monotonic()
             self._decide(list(self.dear), {leaf: true[stretch - 1] for leaf, true in known.items()}, stretch)
+            at += len(stretch)
+            if slow and time.monotonic() - began < EVERY_S:
+                size = min(2 * size, _STRETCH)
 
     def _decide(self, leaves: Sequence[Leaf], known: dict[Leaf, Bools], numbers: Numbers) -> None:
         """Ask the leaves in turn, each of the traces that those before it leave open.

@@ -39,8 +39,8 @@ class Moments(NamedTuple):
     """Of these traces as a whole, not an estimate: the divisor is their number."""
 
 
-_FEW = 64
-"""Traces that are measured between two looks at how far it is: some milliseconds each."""
+_FEW = 16
+"""Traces that are measured between two looks at how far it is: some or many milliseconds each."""
 
 _moments: Remembered[Moments] = Remembered(_KEPT)
 _ranks: Remembered[Array] = Remembered(_KEPT)

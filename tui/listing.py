@@ -88,7 +88,7 @@ class Listing(Shell):
             self._waiting = self.set_timer(PATIENCE, self._still_waiting)
 
     def _still_waiting(self) -> None:
-        self.state.busy = self.state.busy or "filtering"
+        self.state.busy = self.state.busy or "filtering · Esc stops"
         self.status.update()
         self._say_count()
 

@@ -68,7 +68,7 @@ def counted(app: object, words: str) -> Callable[[], bool]:
 async def test_until_something_is_found_the_line_says_that_it_is_looked_for(sixty: Path, gate: Gate) -> None:
     async with opened(sixty) as (app, pilot):
         await pilot.press("slash", *"max(resid_post.norm) > 1e9", "enter")
-        await until(app, counted(app, "· filtering"))
+        await until(app, counted(app, "ok · filtering"))
         gate.open(1 << 30)
         await until(app, counted(app, "ok · 0 of 60"))
         assert "filtering" not in screen(app)

@@ -70,5 +70,5 @@ def _by_codes(leaf: Comparison, value: Label | Stored, reader: Reader) -> Bools 
     if len(fitting) == 0:
         return np.zeros(reader.count, dtype=bool)
     if len(fitting) == 1:
-        return np.asarray(codes == fitting[0])
+        return np.asarray(codes == codes.dtype.type(fitting[0]))  # of one type: nothing is converted
     return np.asarray(fits[codes])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from tensorshark.forensics.filter import fields, functions
 from tensorshark.forensics.filter.syntax import builder, lalr, tree
@@ -39,6 +40,7 @@ _BEGUN = ("=", "!", "&", "|", "^", ".", "$", "${", "label.")
 """What a person types on the way to something longer."""
 
 
+@lru_cache(maxsize=64)  # what is applied was checked at the last key
 def parse(text: str) -> tree.Expression:
     """The syntax tree of a filter that is not empty. Raises FilterError, and nothing else."""
     check_text(text)

@@ -64,7 +64,7 @@ class Engine:
 
         return check(text, self.index, context=self.context(selected))
 
-    def missing(self, text: str, expressions: Iterable[str] = ()) -> list[str]:
+    def missing(self, text: str, expressions: Iterable[str] = (), selected: int = 0) -> list[str]:
         """What to say beside the answer to a filter and some columns: what no trace here has, and what could
         not be measured and why. Raises FilterError for a column that cannot be read."""
         expressions = [each for each in expressions if each.strip()]
@@ -72,7 +72,7 @@ class Engine:
             return []
         from tensorshark.forensics.filter.hints import missing
 
-        found, context = self.check(text), self.context()
+        found, context = self.check(text, selected), self.context(selected)
         said = [found.reason] if found.state == "ok" else []
         said += [missing(each, self.index, context) for each in expressions]
         return [line for line in dict.fromkeys(said) if line]
@@ -171,11 +171,14 @@ class Engine:
         """How many traces a filter matches. Raises FilterError."""
         return len(self.select(text)) if text.strip() else len(self.index)
 
-    def stats(self, asked: Asked, cancelled: Callable[[], bool] | None = None) -> Stats:
-        """Groups of traces compared. Raises FilterError, UsageError for too many groups, or Cancelled."""
+    def stats(self, asked: Asked, cancelled: Callable[[], bool] | None = None, selected: int = 0) -> Stats:
+        """Groups of traces compared; `selected` as in `select`.
+
+        Raises FilterError, UsageError for too many groups, or Cancelled.
+        """
         from tensorshark.forensics.stats import stats
 
-        return stats(self.index, asked, cancelled, self.context())
+        return stats(self.index, asked, cancelled, self.context(selected))
 
     def rows(self, numbers: Sequence[int] | Numbers) -> list[TraceRow]:
         """What the list shows of these traces, in their order; numbers that are not there are left out."""

@@ -200,8 +200,9 @@ def note(server: Server, params: shapes.NoteParams, _task: Task) -> shapes.Noted
 
 def stats(server: Server, params: shapes.StatsParams, task: Task) -> Stats:
     """Groups of traces compared."""
-    asked = Asked(**msgspec.structs.asdict(params))
-    return server.engine.stats(asked, task.cancelled)
+    given = {name: value for name, value in msgspec.structs.asdict(params).items() if name != "selected"}
+    asked = Asked(**given)
+    return server.engine.stats(asked, task.cancelled, _selected(server, params.selected))
 
 
 def similar(server: Server, params: shapes.SimilarParams, task: Task) -> shapes.Similar:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -97,18 +96,9 @@ def command(
             )  # a filter or a sort key that cannot be read is told before anything is printed
             writer.write(FORMATS[form](engine, chain([first], pages), asked))
         search.say()
-        for line in _beside(engine, text, [*fields, sort], trace):
+        for line in engine.missing(text, [*fields, sort], trace):
             output.note(line)
         return 1 if text.strip() and not search.found else 0
-
-
-def _beside(engine: Engine, text: str, expressions: Iterable[str], selected: int) -> Iterable[str]:
-    """What to say beside the answer: what no trace here has, and what could not be measured and why."""
-    said = []
-    if text.strip():  # without a filter none of its modules is imported
-        found = engine.check(text, selected)
-        said = [found.reason] if found.state == "ok" and found.reason else []
-    return dict.fromkeys([*said, *engine.missing("", expressions)])
 
 
 def catch_up(engine: Engine) -> None:

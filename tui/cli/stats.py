@@ -115,7 +115,7 @@ def command(
     if not by and not expressions:
         raise UsageError("name what to measure or what to group by, e.g. --by label.category -e seq_len")
     from tensorshark.forensics.engine import Engine
-    from tensorshark.forensics.stats import Asked, stats
+    from tensorshark.forensics.stats import Asked
 
     asked = Asked(
         by=by,
@@ -129,7 +129,7 @@ def command(
     with Engine(capture, wait=False) as engine:
         catch_up(engine)
         trace = number_of(engine, selected)
-        found = stats(engine.index, asked, context=engine.context(trace))
+        found = engine.stats(asked, selected=trace)
         beside = dict.fromkeys(_missing(engine, [text, *by], trace))
     if not found.traces:
         output.note("no trace matches" if text.strip() else "the capture has no traces")

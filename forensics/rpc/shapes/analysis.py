@@ -174,6 +174,8 @@ class StatsParams(Params, frozen=True, kw_only=True):
     """Whether every two groups are compared; null: where there are few."""
     prompts: bool | None = None
     """Whether prompts that groups share are looked for; null: where there are not too many traces."""
+    selected: TraceName = ""
+    """The trace that `$field` speaks of, as in `trace`; empty: none."""
 
 
 class SimilarParams(Params, frozen=True, kw_only=True):

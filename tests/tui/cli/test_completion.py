@@ -42,7 +42,7 @@ def test_a_file_where_no_command_fits(monkeypatch: pytest.MonkeyPatch, capsys: O
 
 def test_options_are_completed(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     monkeypatch.setenv(COMPLETE, "bash_complete")
-    monkeypatch.setenv("COMP_WORDS", "tensorshark read --s")
+    monkeypatch.setenv("COMP_WORDS", "tensorshark read --so")
     monkeypatch.setenv("COMP_CWORD", "2")
     main([])
     assert capsys.readouterr().out.split() == ["plain,--sort"]
